@@ -1,0 +1,246 @@
+//! What a message says: a thing with this key was created or deleted.
+
+use super::failure::Failure;
+use super::{Headers, Outgoing};
+use crate::jackson;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// An event of one destination. A creation without data cannot exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<T> {
+    /// The thing was created.
+    Create {
+        /// The id of the product it belongs to.
+        key: i32,
+        /// The thing.
+        data: T,
+    },
+    /// Everything with this key was deleted.
+    Delete {
+        /// The id of the product.
+        key: i32,
+    },
+}
+
+impl<T> Event<T> {
+    /// The id of the product it speaks of: what order is kept by.
+    pub fn key(&self) -> i32 {
+        match self {
+            Self::Create { key, .. } | Self::Delete { key } => *key,
+        }
+    }
+}
+
+impl<T: Serialize> Event<T> {
+    /// The message that carries this event, in the form that both editions of the Java landscape read: nulls are
+    /// written, and the time ends in a literal `Z`.
+    pub fn to_message(&self, destination: &str, id: String, headers: Headers) -> Result<Outgoing, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Written<'a, T> {
+            event_type: &'static str,
+            key: i32,
+            data: Option<&'a T>,
+            event_created_at: jiff::Timestamp,
+        }
+        let (event_type, data) = match self {
+            Self::Create { data, .. } => ("CREATE", Some(data)),
+            Self::Delete { .. } => ("DELETE", None),
+        };
+        let event_created_at = jiff::Timestamp::now();
+        let body = serde_json::to_vec(&Written { event_type, key: self.key(), data, event_created_at })?;
+        Ok(Outgoing { destination: destination.to_owned(), id, key: self.key(), headers, body: body.into() })
+    }
+}
+
+impl<T: DeserializeOwned> Event<T> {
+    /// Reads what our services and both editions of the Java landscape write. Text after the object is ignored and
+    /// the time of creation is not looked at, so that no spelling of it can fail.
+    pub fn from_body(body: &Bytes) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
+        struct Read<T> {
+            event_type: Option<EventType>,
+            #[serde(default, deserialize_with = "key")]
+            key: Option<i32>,
+            data: Option<T>,
+        }
+        fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+            jackson::int(deserializer).map(Some)
+        }
+
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Failure::Invalid("the message is empty".to_owned()));
+        }
+        let unreadable = |error: serde_json::Error| Failure::Invalid(format!("the message is no event: {error}"));
+        let read = Read::<T>::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(unreadable)?;
+        let missing = |field: &str| Failure::Invalid(format!("the event has no {field}"));
+        let key = read.key.ok_or_else(|| missing("key"))?;
+        match read.event_type.ok_or_else(|| missing("eventType"))? {
+            EventType::Create => {
+                let data = read.data.ok_or_else(|| missing("data, which CREATE needs"))?;
+                Ok(Self::Create { key, data })
+            }
+            EventType::Delete => Ok(Self::Delete { key }),
+        }
+    }
+}
+
+/// The key of a message that may be no event: what a dead letter is shown with.
+pub(crate) fn readable_key(body: &[u8]) -> Option<i32> {
+    #[derive(Deserialize)]
+    struct Keyed {
+        #[serde(deserialize_with = "jackson::int")]
+        key: i32,
+    }
+    serde_json::from_slice::<Keyed>(body).ok().map(|keyed| keyed.key)
+}
+
+/// The kind of event: its name, or Java's ordinal of it.
+enum EventType {
+    Create,
+    Delete,
+}
+
+impl<'de> Deserialize<'de> for EventType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match (value.as_str(), value.as_u64()) {
+            (Some("CREATE"), _) | (_, Some(0)) => Ok(Self::Create),
+            (Some("DELETE"), _) | (_, Some(1)) => Ok(Self::Delete),
+            _ => Err(serde::de::Error::custom(format_args!("unknown eventType {value}, expected CREATE or DELETE"))),
+        }
+    }
+}
+
+/// Events that can be applied in any order among themselves, since no key is both created and deleted here.
+#[derive(Debug)]
+pub struct Round<'a, T> {
+    /// What was created, in order.
+    pub creates: Vec<&'a T>,
+    /// The keys of what was deleted.
+    pub deletes: Vec<i32>,
+}
+
+/// Sorts events into as few rounds as order per key allows, so that each round takes few statements.
+pub fn rounds<T>(events: &[Event<T>]) -> Vec<Round<'_, T>> {
+    let mut rounds: Vec<Round<'_, T>> = Vec::new();
+    // For each key the round of its latest event, and whether that was a creation.
+    let mut latest: HashMap<i32, (usize, bool)> = HashMap::with_capacity(events.len());
+    for event in events {
+        let creates = matches!(event, Event::Create { .. });
+        let (number, created) = latest.entry(event.key()).or_insert((0, creates));
+        if *created != creates {
+            *number += 1;
+            *created = creates;
+        }
+        if *number == rounds.len() {
+            rounds.push(Round { creates: Vec::new(), deletes: Vec::new() });
+        }
+        match event {
+            Event::Create { data, .. } => rounds[*number].creates.push(data),
+            Event::Delete { key } => rounds[*number].deletes.push(*key),
+        }
+    }
+    rounds
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn read(body: &str) -> Result<Event<Value>, String> {
+        Event::from_body(&Bytes::copy_from_slice(body.as_bytes())).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn an_event_is_written_as_spring_writes_it() {
+        let event = Event::Create { key: 1, data: json!({"productId": 1, "serviceAddress": null}) };
+        let message = event.to_message("products", "id".to_owned(), Headers::new()).unwrap();
+        let body = String::from_utf8(message.body.to_vec()).unwrap();
+        let start = r#"{"eventType":"CREATE","key":1,"data":{"productId":1,"serviceAddress":null},"eventCreatedAt":""#;
+        assert!(body.starts_with(start) && body.ends_with("Z\"}"), "{body}");
+        let deletion = Event::<Value>::Delete { key: 2 }.to_message("products", "id".to_owned(), Headers::new());
+        let body = String::from_utf8(deletion.unwrap().body.to_vec()).unwrap();
+        assert!(body.starts_with(r#"{"eventType":"DELETE","key":2,"data":null,"#), "{body}");
+    }
+
+    #[test]
+    fn both_editions_of_java_are_read() {
+        let created = Event::Create { key: 1, data: json!({"productId": 1}) };
+        for body in [
+            r#"{"eventType":"CREATE","key":1,"data":{"productId":1},"eventCreatedAt":"2020-08-11T14:23:45.123456"}"#,
+            r#"{"eventType":"CREATE","key":1,"data":{"productId":1},"eventCreatedAt":"2023-03-05T10:15:30.1+01:00"}"#,
+            r#"{"eventType":"CREATE","key":1,"data":{"productId":1},"eventCreatedAt":"2023-03-05T10:15:30Z"}"#,
+            r#"{"eventType":"CREATE","key":1,"data":{"productId":1},"eventCreatedAt":null}"#,
+            r#"{"eventType":"CREATE","key":"1","data":{"productId":1},"eventCreatedAt":[2023,3,5,10,15]}"#,
+            r#"{"eventType":0,"key":1.7,"data":{"productId":1},"more":[]} and more"#,
+        ] {
+            assert_eq!(read(body).as_ref(), Ok(&created), "{body}");
+        }
+        assert_eq!(read(r#"{"eventType":"DELETE","key":1,"data":null}"#), Ok(Event::Delete { key: 1 }));
+        assert_eq!(read(r#"{"eventType":1,"key":1}"#), Ok(Event::Delete { key: 1 }));
+    }
+
+    #[test]
+    fn what_is_no_event_is_invalid_and_the_cause_says_why() {
+        for (body, cause) in [
+            ("", "the message is empty"),
+            ("  \n", "the message is empty"),
+            ("{bad", "the message is no event: "),
+            ("[]", "the message is no event: "),
+            (r#"{"eventType":"UPDATE","key":1}"#, "unknown eventType \"UPDATE\""),
+            (r#"{"eventType":"create","key":1,"data":{}}"#, "unknown eventType \"create\""),
+            (r#"{"key":1,"data":{}}"#, "the event has no eventType"),
+            (r#"{"eventType":"DELETE"}"#, "the event has no key"),
+            (r#"{"eventType":"CREATE","key":1,"data":null}"#, "the event has no data"),
+            (r#"{"eventType":"CREATE","key":3000000000,"data":{}}"#, "3000000000"),
+        ] {
+            let failure = read(body).unwrap_err();
+            assert!(failure.contains(cause), "{body} gave {failure}");
+        }
+        let failure = Event::<Value>::from_body(&Bytes::from_static(b"{\"key\":\xff}")).unwrap_err();
+        assert!(matches!(failure, Failure::Invalid(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn rounds_keep_the_order_of_each_key(steps in proptest::collection::vec((0i32..5, any::<bool>()), 0..60)) {
+            let events: Vec<Event<(i32, usize)>> = steps
+                .iter()
+                .enumerate()
+                .map(|(at, &(key, create))| if create {
+                    Event::Create { key, data: (key, at) }
+                } else {
+                    Event::Delete { key }
+                })
+                .collect();
+            // What stands after each way of applying them: for each key, the creations since its last deletion.
+            let mut one_by_one: HashMap<i32, Vec<usize>> = HashMap::new();
+            for event in &events {
+                match event {
+                    Event::Create { key, data } => one_by_one.entry(*key).or_default().push(data.1),
+                    Event::Delete { key } => one_by_one.entry(*key).or_default().clear(),
+                }
+            }
+            let mut in_rounds: HashMap<i32, Vec<usize>> = HashMap::new();
+            for round in rounds(&events) {
+                for (key, at) in &round.creates {
+                    prop_assert!(!round.deletes.contains(key));
+                    in_rounds.entry(*key).or_default().push(*at);
+                }
+                for key in round.deletes {
+                    in_rounds.entry(key).or_default().clear();
+                }
+            }
+            prop_assert_eq!(one_by_one, in_rounds);
+        }
+    }
+}

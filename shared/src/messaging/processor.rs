@@ -1,0 +1,232 @@
+//! From a partition to the tables: every event takes effect once or becomes one dead letter, in the order of its key.
+//!
+//! This is the policy of the event layer, the same above every binder:
+//!
+//! - this file: one worker for each partition that is ours; waiting
+//! - [`apply`]: a batch in one transaction, or event by event where one is bad
+//! - [`give_up`]: dead letters, and the broker's copies of them
+//!
+//! What must never happen: a message settled before [`apply`] or [`give_up`] has committed what became of it; a wait
+//! that neither a stop nor the loss of the partition ends.
+
+mod apply;
+mod give_up;
+
+use super::event::Event;
+use super::failure::Failure;
+use super::retry::{RetryPolicy, Waiting};
+use super::{Binder, Consumer, ConsumerBinding, Partition};
+use crate::database::{Database, inbox};
+use serde::de::DeserializeOwned;
+use sqlx::AnyConnection;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// What a service does with the events of a destination.
+pub trait Handler: Send + Sync + 'static {
+    /// The data of a creation.
+    type Payload: DeserializeOwned + Send + Sync + 'static;
+
+    /// Applies `events`, which are in order, inside the transaction of `connection`. On an error nothing is kept.
+    fn apply(
+        &self,
+        connection: &mut AnyConnection,
+        events: &[Event<Self::Payload>],
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What is consumed, by whom, and with how much patience.
+pub struct Subscription<H> {
+    /// Where the broker's copies of dead letters go.
+    pub binder: Arc<dyn Binder>,
+    /// What is consumed.
+    pub binding: ConsumerBinding,
+    /// Where inbox, letters and the handler's tables are.
+    pub database: Database,
+    /// What is done with each event.
+    pub handler: H,
+    /// How often a failing event is tried.
+    pub retry: RetryPolicy,
+    /// How long the inbox remembers an event at the least; longer than the broker keeps a message.
+    pub remember: Duration,
+}
+
+impl<H> std::fmt::Debug for Subscription<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("binding", &self.binding).finish_non_exhaustive()
+    }
+}
+
+/// Consumes until `stop`, then finishes the batches in hand and gives all partitions back.
+pub async fn process<H: Handler>(
+    subscription: Subscription<H>,
+    mut consumer: Box<dyn Consumer>,
+    stop: CancellationToken,
+) {
+    let subscription = Arc::new(subscription);
+    let mut workers = JoinSet::new();
+    let mut outage = Outage::new("take partitions");
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = workers.join_next() => {
+                // The partition was given back when its worker was dropped, so it will be assigned again.
+                if let Err(panic) = ended {
+                    error!(error = %panic, "a partition's worker ended unexpectedly");
+                }
+            }
+            assigned = consumer.assigned() => match assigned {
+                Ok(partition) => {
+                    outage.over();
+                    let worker = Worker { subscription: subscription.clone(), partition, stop: stop.clone() };
+                    workers.spawn(worker.run());
+                }
+                Err(error) => {
+                    let pause = outage.pause(error);
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+    while workers.join_next().await.is_some() {}
+}
+
+/// Why a worker leaves its partition.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    /// The service stops.
+    Stop,
+    /// The partition is not ours any more.
+    Lost,
+}
+
+/// Works on one partition, one batch at a time.
+struct Worker<H> {
+    subscription: Arc<Subscription<H>>,
+    partition: Box<dyn Partition>,
+    stop: CancellationToken,
+}
+
+impl<H: Handler> Worker<H> {
+    async fn run(mut self) {
+        let (destination, number) = (self.subscription.binding.destination.clone(), self.partition.number());
+        info!(destination, partition = number, "partition taken");
+        let left = match self.work().await {
+            Ok(never) => match never {},
+            Err(left) => left,
+        };
+        self.partition.release().await;
+        info!(destination, partition = number, why = ?left, "partition given back");
+    }
+
+    async fn work(&mut self) -> Result<std::convert::Infallible, Left> {
+        // A former owner may have crashed between a letter and the broker's copy of it.
+        self.send_copies().await?;
+        let mut outage = Outage::new("receive events");
+        let mut pruned = Instant::now();
+        loop {
+            let batch = tokio::select! {
+                // Unbiased, a batch is taken after the stop in more than half of all cases.
+                biased;
+                () = self.stop.cancelled() => return Err(Left::Stop),
+                received = self.partition.receive() => match received {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => return Err(Left::Lost),
+                    Err(error) => {
+                        self.wait(outage.pause(error)).await?;
+                        continue;
+                    }
+                },
+            };
+            outage.over();
+            let Some(last) = batch.messages.last() else { continue };
+            let upto = last.position;
+            self.apply(&batch.messages).await?;
+            if let Err(error) = self.partition.settle(upto).await {
+                warn!(error = format!("{:#}", anyhow::Error::from(error)), "partition lost while settling");
+                return Err(Left::Lost);
+            }
+            if self.partition.caught_up() && pruned.elapsed() > PRUNE_EVERY {
+                pruned = Instant::now();
+                self.prune().await;
+            }
+        }
+    }
+
+    /// Waits for `pause`, or until there is no reason to wait.
+    async fn wait(&self, pause: Duration) -> Result<(), Left> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Left::Stop),
+            () = self.partition.lost() => Err(Left::Lost),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+
+    /// Forgets events that can no longer be redelivered. Everything that stood in the partition when it was taken is
+    /// settled, so what could come back is younger than what is forgotten.
+    async fn prune(&self) {
+        let Subscription { database, binding, remember, .. } = &*self.subscription;
+        let age = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
+        let before = jiff::Timestamp::now().as_millisecond().saturating_sub(age);
+        let forgotten = async {
+            let mut transaction = database.begin().await?;
+            let number = self.partition.number();
+            inbox::forget(&mut transaction, &binding.destination, number, before, PRUNE_MOST).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = forgotten.await {
+            warn!(%error, "could not forget old events; this is tried again later");
+        }
+    }
+}
+
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_MOST: u32 = 20_000;
+
+/// A database or broker that is away: logged when it goes and when it is back, waited for in between.
+struct Outage {
+    attempt: &'static str,
+    waiting: Option<Waiting>,
+}
+
+impl Outage {
+    fn new(attempt: &'static str) -> Self {
+        Self { attempt, waiting: None }
+    }
+
+    /// Notes a failure; returns how long to wait.
+    fn pause(&mut self, error: impl Into<anyhow::Error>) -> Duration {
+        let attempt = self.attempt;
+        self.waiting
+            .get_or_insert_with(|| {
+                warn!(
+                    error = format!("{:#}", error.into()),
+                    "cannot {attempt}; events are held until this works again"
+                );
+                Waiting::new()
+            })
+            .pause()
+    }
+
+    /// Notes a success.
+    fn over(&mut self) {
+        if self.waiting.take().is_some() {
+            info!("can {} again", self.attempt);
+        }
+    }
+}
+
+/// How a log line names a key.
+fn key_text(key: Option<i32>) -> impl Display {
+    key.map_or_else(|| "none".to_owned(), |key| key.to_string())
+}

@@ -1,0 +1,151 @@
+//! A batch in one transaction; event by event where that fails, so that a bad event costs only itself.
+
+use super::{Handler, Left, Outage, Worker};
+use crate::database::inbox::{self, Outcome};
+use crate::database::letters::{self, Kind, NewLetter};
+use crate::messaging::Received;
+use crate::messaging::event::Event;
+use crate::messaging::failure::Failure;
+use anyhow::anyhow;
+use futures_util::FutureExt;
+use std::any::Any;
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use tracing::{info, warn};
+
+/// What one transaction leaves to do.
+#[derive(PartialEq)]
+enum Applied {
+    /// Nothing.
+    Whole,
+    /// There are letters without the broker's copy, or there may be: some events had been decided on before.
+    CopiesWanted,
+}
+
+impl<H: Handler> Worker<H> {
+    /// Brings all of `messages` to their end: an effect or a dead letter, committed.
+    pub(super) async fn apply(&self, messages: &[Received]) -> Result<(), Left> {
+        if let [message] = messages {
+            return self.apply_one(message).await;
+        }
+        let mut outage = Outage::new("apply events");
+        loop {
+            match self.attempt(messages).await {
+                Ok(applied) => {
+                    outage.over();
+                    return self.conclude(applied).await;
+                }
+                Err(Failure::Unavailable(error)) => self.wait(outage.pause(error)).await?,
+                Err(Failure::Invalid(_) | Failure::Failed(_)) => break,
+            }
+        }
+        for message in messages {
+            self.apply_one(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings one message to its end, with as many attempts as its failure deserves.
+    async fn apply_one(&self, message: &Received) -> Result<(), Left> {
+        let mut outage = Outage::new("apply an event");
+        let mut attempts = 0;
+        loop {
+            let failure = match self.attempt(std::slice::from_ref(message)).await {
+                Ok(applied) => {
+                    outage.over();
+                    return self.conclude(applied).await;
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Unavailable(error) => self.wait(outage.pause(error)).await?,
+                Failure::Invalid(cause) => return self.give_up(message, Kind::Invalid, cause, attempts + 1).await,
+                Failure::Failed(error) => {
+                    attempts += 1;
+                    if attempts >= self.subscription.retry.max_attempts {
+                        return self.give_up(message, Kind::Failed, format!("{error:#}"), attempts).await;
+                    }
+                    warn!(
+                        id = message.id,
+                        attempts,
+                        error = format!("{error:#}"),
+                        "an event failed; it is tried again"
+                    );
+                    self.wait(self.subscription.retry.pause(attempts)).await?;
+                }
+            }
+        }
+    }
+
+    async fn conclude(&self, applied: Applied) -> Result<(), Left> {
+        match applied {
+            Applied::Whole => Ok(()),
+            Applied::CopiesWanted => self.send_copies().await,
+        }
+    }
+
+    /// Applies what is new in `messages`, in one transaction: inbox, then parked keys, then effects.
+    async fn attempt(&self, messages: &[Received]) -> Result<Applied, Failure> {
+        let mut seen = HashSet::with_capacity(messages.len());
+        let mut events = Vec::with_capacity(messages.len());
+        for message in messages {
+            // Of an event that stands twice in a batch, the first counts.
+            if seen.insert(message.id.as_str()) {
+                events.push((message, Event::<H::Payload>::from_body(&message.body)?));
+            }
+        }
+        let ids: Vec<&str> = events.iter().map(|(message, _)| message.id.as_str()).collect();
+        let binding = &self.subscription.binding;
+        let (destination, partition) = (binding.destination.as_str(), self.partition.number());
+
+        let mut transaction = self.subscription.database.begin().await?;
+        let new = inbox::take(&mut transaction, destination, partition, Outcome::Applied, &ids).await?;
+        let mut applied = if new.len() == ids.len() { Applied::Whole } else { Applied::CopiesWanted };
+        events.retain(|(message, _)| new.contains(message.id.as_str()));
+        if events.is_empty() {
+            transaction.rollback().await?;
+            return Ok(applied);
+        }
+
+        // A statement of its own, behind the inbox: it sees what another owner committed while we waited there.
+        let keys: Vec<i32> = events.iter().map(|(_, event)| event.key()).collect();
+        let parked = letters::parked(&mut transaction, destination, &keys).await?;
+        if !parked.is_empty() {
+            let followers: Vec<NewLetter<'_>> = events
+                .iter()
+                .filter_map(|(message, event)| Some((message, event, parked.get(&event.key())?)))
+                .map(|(message, event, first)| {
+                    info!(destination, partition, id = message.id, key = event.key(), behind = first, "event parked");
+                    NewLetter {
+                        key: Some(event.key()),
+                        kind: Kind::Parked,
+                        cause: format!("parked behind {first}"),
+                        attempts: 0,
+                        ..NewLetter::of(message)
+                    }
+                })
+                .collect();
+            let ids: Vec<&str> = followers.iter().map(|letter| letter.id).collect();
+            inbox::mark_dead(&mut transaction, &ids).await?;
+            letters::write(&mut transaction, destination, partition, &followers).await?;
+            applied = Applied::CopiesWanted;
+        }
+
+        let events: Vec<Event<H::Payload>> =
+            events.into_iter().map(|(_, event)| event).filter(|event| !parked.contains_key(&event.key())).collect();
+        if !events.is_empty() {
+            // A panic is a bug that this event meets: it fails, and what stands behind it goes on.
+            let applied = AssertUnwindSafe(self.subscription.handler.apply(&mut transaction, &events)).catch_unwind();
+            applied.await.unwrap_or_else(|panic| Err(Failure::Failed(panicked(&*panic))))?;
+        }
+        transaction.commit().await?;
+        Ok(applied)
+    }
+}
+
+/// What a panic said.
+fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+    anyhow!("the handler panicked: {}", said.unwrap_or("it gave no reason"))
+}

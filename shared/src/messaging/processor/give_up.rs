@@ -1,0 +1,135 @@
+//! Giving up on an event, in steps that a crash may stand between: the letter and the inbox row in one transaction;
+//! then the broker's copy, confirmed; then the letter waits; then, elsewhere, the original is settled.
+
+use super::{Handler, Left, Outage, Worker, key_text};
+use crate::database::inbox::{self, Outcome};
+use crate::database::letters::{self, Kind, Letter, NewLetter};
+use crate::messaging::event::readable_key;
+use crate::messaging::{BinderError, DeadLetter, Headers, Received};
+use tracing::{error, warn};
+
+/// How long the cause in a copy may be where the broker refused a longer one.
+const SHORT_CAUSE: usize = 500;
+
+impl<H: Handler> Worker<H> {
+    /// Makes `message` a dead letter, unless another owner has decided on it.
+    pub(super) async fn give_up(
+        &self,
+        message: &Received,
+        kind: Kind,
+        cause: String,
+        attempts: u32,
+    ) -> Result<(), Left> {
+        let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
+        let key = readable_key(&message.body);
+        let letter = NewLetter { key, kind, cause, attempts, ..NewLetter::of(message) };
+        let mut outage = Outage::new("write a dead letter");
+        loop {
+            match self.write_letter(&letter).await {
+                Ok(true) => {
+                    let (id, key, cause) = (letter.id, key_text(key), &letter.cause);
+                    error!(destination, partition, id, %key, attempts, ?kind, cause, "event given up: it is a dead letter");
+                    break;
+                }
+                Ok(false) => break,
+                Err(error) => self.wait(outage.pause(error)).await?,
+            }
+        }
+        outage.over();
+        self.send_copies().await
+    }
+
+    /// Writes the letter if the event is new, in one transaction with its inbox row.
+    async fn write_letter(&self, letter: &NewLetter<'_>) -> Result<bool, sqlx::Error> {
+        let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
+        let mut transaction = self.subscription.database.begin().await?;
+        let won = inbox::take(&mut transaction, destination, partition, Outcome::Dead, &[letter.id]).await?;
+        if won.is_empty() {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        letters::write(&mut transaction, destination, partition, std::slice::from_ref(letter)).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Sends the broker its copy of every letter of this partition that lacks one, whoever wrote it.
+    pub(super) async fn send_copies(&self) -> Result<(), Left> {
+        let destination = self.subscription.binding.destination.as_str();
+        let database = &self.subscription.database;
+        let mut outage = Outage::new("finish dead letters");
+        loop {
+            let unsent = match letters::unsent(database, destination, self.partition.number()).await {
+                Ok(unsent) if unsent.is_empty() => break,
+                Ok(unsent) => unsent,
+                Err(error) => {
+                    self.wait(outage.pause(error)).await?;
+                    continue;
+                }
+            };
+            for letter in &unsent {
+                while let Err(error) = self.send_copy(letter).await {
+                    self.wait(outage.pause(error)).await?;
+                }
+            }
+            let noted = async {
+                let mut transaction = database.begin().await?;
+                letters::sent(&mut transaction, &unsent).await?;
+                transaction.commit().await
+            };
+            if let Err(error) = noted.await {
+                self.wait(outage.pause(error)).await?;
+            }
+        }
+        outage.over();
+        Ok(())
+    }
+
+    /// Sends one copy; where the broker refuses it, a shorter one; where it refuses that too, none, since only a
+    /// broker that is away may hold the partition.
+    async fn send_copy(&self, letter: &Letter) -> Result<(), BinderError> {
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        let mut copy = DeadLetter {
+            id: letter.id.clone(),
+            destination: letter.destination.clone(),
+            group: self.subscription.binding.group.clone(),
+            partition: letter.partition,
+            headers: json(&letter.headers),
+            body: letter.body.clone().into(),
+            origin: json(&letter.origin),
+            cause: letter.cause.clone(),
+            attempts: letter.attempts,
+        };
+        match self.subscription.binder.dead_letter(&copy).await {
+            Err(BinderError::Refused { .. }) => {}
+            other => return other,
+        }
+        copy.headers = Headers::new();
+        copy.cause = copy.cause.chars().take(SHORT_CAUSE).collect();
+        match self.subscription.binder.dead_letter(&copy).await {
+            Err(error @ BinderError::Refused { .. }) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                warn!(id = letter.id, error, "the broker takes no copy of this dead letter; it stands in the database");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+impl<'a> NewLetter<'a> {
+    /// A letter of `message`, still without a reason.
+    pub(super) fn of(message: &'a Received) -> Self {
+        let json = |headers: &Headers| serde_json::Value::Object(headers.clone()).to_string();
+        Self {
+            id: &message.id,
+            key: None,
+            headers: json(&message.headers),
+            origin: json(&message.origin),
+            body: &message.body,
+            kind: Kind::Invalid,
+            cause: String::new(),
+            attempts: 0,
+        }
+    }
+}
