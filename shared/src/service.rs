@@ -1,0 +1,236 @@
+//! The life of a service: wired first, run later, stopped in order.
+//!
+//! - this file: [`Service`]
+//! - [`config`]: what the environment says
+//! - [`platform`]: what the surroundings give to every service of a process
+//! - [`program`]: a service as a program of its own
+//! - [`extract`]: what handlers take from a request
+//! - [`dead_letters`]: the letters over HTTP
+//! - [`indicators`]: what health looks at
+//! - [`telemetry`]: logs and traces
+//!
+//! Nothing here is global: a process and a test run as many services as they like.
+
+pub mod config;
+pub mod dead_letters;
+pub mod extract;
+pub mod indicators;
+pub mod platform;
+pub mod program;
+pub mod telemetry;
+
+use crate::actuator::{Actuator, Indicator, Info, Readiness};
+use crate::api::Destination;
+use crate::database::Database;
+use crate::error::{ApiError, error_bodies};
+use crate::messaging::processor::{Handler, Subscription, process};
+use crate::messaging::retry::Waiting;
+use crate::messaging::{Binder, BinderError, Consumer, ConsumerBinding};
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use axum::{Extension, Router};
+use extract::BodyLimit;
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+use platform::Platform;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower_http::timeout::TimeoutLayer;
+use tracing::{info, warn};
+
+/// A part of a service that runs until it is told to stop.
+type Part = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+
+/// A service as it is wired: routes, health, events.
+pub struct Service {
+    name: &'static str,
+    platform: Platform,
+    routes: Router,
+    actuator: Actuator,
+    readiness: Readiness,
+    parts: Vec<Part>,
+    databases: Vec<Database>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A service with these routes, which shows the disk of `DATA_DIR` and the binder in its health.
+    pub fn new(info: Info, platform: &Platform, routes: Router) -> Self {
+        let readiness = Readiness::default();
+        let actuator = Actuator::new(info, &readiness)
+            .indicator("diskSpace", crate::actuator::DiskSpace::new(&platform.config.data_dir))
+            .readiness_indicator("binders", indicators::Binders(platform.binder.clone()));
+        Self {
+            name: info.name,
+            platform: platform.clone(),
+            routes,
+            actuator,
+            readiness,
+            parts: Vec::new(),
+            databases: Vec::new(),
+        }
+    }
+
+    /// Shows `indicator` as a component of the health.
+    #[must_use]
+    pub fn health(mut self, name: &'static str, indicator: impl Indicator) -> Self {
+        self.actuator = self.actuator.indicator(name, indicator);
+        self
+    }
+
+    /// Runs `part` while the service runs; it ends when the token it gets is cancelled.
+    #[must_use]
+    pub fn part<F>(mut self, part: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.parts.push(Box::new(move |stop| Box::pin(part(stop))));
+        self
+    }
+
+    /// Applies the events of `destination` with `handler` to `database`, whose health and dead letters are shown.
+    #[must_use]
+    pub fn on_events<H: Handler>(mut self, destination: Destination, database: &Database, handler: H) -> Self {
+        let config = &self.platform.config;
+        let subscription = Subscription {
+            binder: self.platform.binder.clone(),
+            binding: ConsumerBinding {
+                destination: destination.name.to_owned(),
+                group: destination.group.to_owned(),
+                partitions: config.events.partitions,
+                instance: config.events.instance,
+                batch: config.events.batch,
+            },
+            database: database.clone(),
+            handler,
+            retry: config.retry.clone(),
+            remember: config.events.retention * 2,
+        };
+        self.databases.push(database.clone());
+        self.actuator = self
+            .actuator
+            .indicator("db", indicators::Db(database.clone()))
+            .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
+        self.part(|stop| async move {
+            if let Some(consumer) = join(&*subscription.binder, &subscription.binding, &stop).await {
+                process(subscription, consumer, stop).await;
+            }
+        })
+    }
+
+    /// Serves until `shutdown` resolves or a part ends by itself; then stops: not ready, no new requests, those under
+    /// way and the batches in hand finished within the grace time, databases closed.
+    pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let (name, limits, stop) = (self.name, &self.platform.config.limits, CancellationToken::new());
+        let app = error_bodies(
+            self.routes
+                .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.request))
+                .layer(Extension(BodyLimit(limits.body))),
+        )
+        .merge(self.actuator.routes());
+
+        let mut parts = JoinSet::new();
+        for part in self.parts {
+            parts.spawn(part(stop.clone()));
+        }
+        let address = listener.local_addr().context("the listener has no address")?;
+        let stopped = stop.clone();
+        parts.spawn(async move {
+            let listener = listener.tap_io(|connection| {
+                // Without it answers wait for acknowledgements; a connection that refuses it is only slower.
+                let _ = connection.set_nodelay(true);
+            });
+            let served = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            if let Err(error) = served {
+                warn!(%error, "the HTTP server ended");
+            }
+        });
+        self.readiness.accepting();
+        info!(service = name, %address, "started");
+
+        let ended = tokio::select! {
+            () = shutdown => None,
+            ended = parts.join_next() => ended,
+        };
+        self.readiness.refusing("stopping");
+        stop.cancel();
+        let finished = tokio::time::timeout(limits.grace, async { while parts.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            warn!(service = name, grace = ?limits.grace, "the grace time is over; what was under way is dropped");
+            parts.shutdown().await;
+        }
+        for database in &self.databases {
+            database.close().await;
+        }
+        info!(service = name, "stopped");
+        match ended {
+            None => Ok(()),
+            Some(ended) => {
+                ended.with_context(|| format!("a part of {name} panicked"))?;
+                anyhow::bail!("a part of {name} ended by itself")
+            }
+        }
+    }
+}
+
+/// Joins a group as soon as the broker lets us; until then, health and readiness say what is missing.
+async fn join(binder: &dyn Binder, binding: &ConsumerBinding, stop: &CancellationToken) -> Option<Box<dyn Consumer>> {
+    until_bound(stop, &binding.destination, || binder.consumer(binding)).await
+}
+
+/// Tries `bind` until it succeeds or the service stops. A broker that is away is waited for.
+pub async fn until_bound<T, F>(stop: &CancellationToken, what: &str, bind: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, BinderError>>,
+{
+    let mut waiting: Option<Waiting> = None;
+    loop {
+        let error = match bind().await {
+            Ok(bound) => return Some(bound),
+            Err(error) => anyhow::Error::from(error),
+        };
+        let pause = waiting
+            .get_or_insert_with(|| {
+                warn!(what, error = format!("{error:#}"), "cannot bind yet; this is tried until it works");
+                Waiting::new()
+            })
+            .pause();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// An error of the database, as a reader meets it: 503 where it may pass, 500 where it stays.
+pub fn database_error(error: sqlx::Error) -> ApiError {
+    match crate::database::trouble(&error) {
+        crate::database::Trouble::Away => ApiError::unavailable("The database cannot be reached", error),
+        _ => ApiError::from(anyhow::Error::from(error)),
+    }
+}
+
+/// The instance that answers, as Spring's services name it: `host/ip:port`.
+pub type ServiceAddress = Arc<str>;
+
+/// Names the instance behind `listener`.
+pub async fn service_address(listener: &TcpListener) -> anyhow::Result<ServiceAddress> {
+    let port = listener.local_addr().context("the listener has no address")?.port();
+    let host = gethostname::gethostname().into_string().ok().filter(|host| !host.is_empty());
+    let host = host.unwrap_or_else(|| "unknown host name".to_owned());
+    // A name server that is away must not hold the start.
+    let lookup =
+        tokio::time::timeout(std::time::Duration::from_millis(100), tokio::net::lookup_host((host.as_str(), 0)));
+    let addresses: Vec<_> = lookup.await.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default();
+    let ip = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let ip = ip.map_or_else(|| "unknown IP address".to_owned(), |address| address.ip().to_string());
+    Ok(format!("{host}/{ip}:{port}").into())
+}

@@ -1,0 +1,353 @@
+//! Configuration: read here and nowhere else, from environment variables.
+//!
+//! Each variable is a [`Variable`] with its default and its meaning, so that `--help` and the code cannot differ. A
+//! value that cannot be read ends the start with a sentence that names the variable, the value and what is allowed.
+
+use crate::database::PoolConfig;
+use crate::messaging::Instance;
+use crate::messaging::retry::RetryPolicy;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// One environment variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning }
+}
+
+const HOST: Variable = variable("HOST", "127.0.0.1", "address to listen on; 0.0.0.0 for all");
+const DATA_DIR: Variable = variable("DATA_DIR", "./data", "folder of the event log and the databases");
+const DATABASE_URL: Variable = variable("DATABASE_URL", "", "a service alone: its database, else a file in DATA_DIR");
+const POOL: Variable = variable("DATABASE_POOL_SIZE", "4", "connections of each service that read at the same time");
+const POOL_WAIT: Variable = variable("DATABASE_WAIT_MS", "5000", "how long a statement waits for a connection or lock");
+const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded");
+const PARTITIONS: Variable = variable("PARTITIONS", "1", "partitions of each topic");
+const INSTANCE_INDEX: Variable = variable("INSTANCE_INDEX", "", "which partitions this instance prefers, from 0");
+const INSTANCE_COUNT: Variable = variable("INSTANCE_COUNT", "", "how many instances prefer partitions");
+const BATCH_SIZE: Variable = variable("BATCH_SIZE", "500", "the most events applied in one transaction");
+const RETENTION: Variable =
+    variable("RETENTION_HOURS", "24", "how long settled messages are kept; message ids are remembered twice as long");
+const ATTEMPTS: Variable = variable("RETRY_MAX_ATTEMPTS", "3", "attempts before a failing event is a dead letter");
+const INITIAL: Variable = variable("RETRY_INITIAL_INTERVAL_MS", "500", "pause after the first attempt");
+const MAXIMUM: Variable = variable("RETRY_MAX_INTERVAL_MS", "1000", "no pause is longer");
+const MULTIPLIER: Variable = variable("RETRY_MULTIPLIER", "2.0", "how much longer each pause is");
+const BODY_LIMIT: Variable = variable("BODY_LIMIT_BYTES", "1048576", "the largest body of a request");
+const REQUEST_LIMIT: Variable = variable("REQUEST_TIMEOUT_MS", "30000", "time limit of a request as a whole");
+const SEND_LIMIT: Variable = variable("SEND_TIMEOUT_MS", "5000", "composite: time limit to make events durable");
+const READ_LIMIT: Variable = variable("READ_TIMEOUT_MS", "2000", "composite: time limit to read from a core service");
+const GRACE: Variable = variable("SHUTDOWN_GRACE_MS", "10000", "how long a stop waits for requests and batches");
+const PRODUCT: Variable = variable("PRODUCT_SERVICE_URL", "http://localhost:7001", "composite: the product service");
+const RECOMMENDATION: Variable =
+    variable("RECOMMENDATION_SERVICE_URL", "http://localhost:7002", "composite: the recommendation service");
+const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
+const LOG: Variable = variable("RUST_LOG", "info", "what is logged, as the tracing crates read it");
+
+/// Every variable that every program reads, in the order of `--help`; the ports come first.
+const COMMON: &[Variable] = &[
+    HOST,
+    DATA_DIR,
+    DATABASE_URL,
+    POOL,
+    POOL_WAIT,
+    BINDER,
+    PARTITIONS,
+    INSTANCE_INDEX,
+    INSTANCE_COUNT,
+    BATCH_SIZE,
+    RETENTION,
+    ATTEMPTS,
+    INITIAL,
+    MAXIMUM,
+    MULTIPLIER,
+    BODY_LIMIT,
+    REQUEST_LIMIT,
+    SEND_LIMIT,
+    READ_LIMIT,
+    GRACE,
+    PRODUCT,
+    RECOMMENDATION,
+    REVIEW,
+    LOG,
+];
+
+/// What is configured in common for all services of a process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `HOST`: the address to listen on.
+    pub host: IpAddr,
+    /// `DATA_DIR`: the folder of the event log and the databases.
+    pub data_dir: PathBuf,
+    /// `DATABASE_URL`: the database of a service that runs alone.
+    pub database_url: Option<String>,
+    /// `DATABASE_POOL_SIZE`, `DATABASE_WAIT_MS`.
+    pub pool: PoolConfig,
+    /// How events travel.
+    pub events: Events,
+    /// `RETRY_MAX_ATTEMPTS`, `RETRY_INITIAL_INTERVAL_MS`, `RETRY_MAX_INTERVAL_MS`, `RETRY_MULTIPLIER`.
+    pub retry: RetryPolicy,
+    /// Limits of size and time.
+    pub limits: Limits,
+    /// Where the core services are.
+    pub cores: Cores,
+    /// `RUST_LOG`: what is logged.
+    pub log: String,
+}
+
+/// How events travel.
+#[derive(Debug, Clone)]
+pub struct Events {
+    /// `PARTITIONS`: partitions of each topic.
+    pub partitions: u32,
+    /// `INSTANCE_INDEX` and `INSTANCE_COUNT`: which partitions this instance prefers.
+    pub instance: Option<Instance>,
+    /// `BATCH_SIZE`: the most events applied in one transaction.
+    pub batch: u32,
+    /// `RETENTION_HOURS`: how long settled messages are kept.
+    pub retention: Duration,
+}
+
+/// Limits of size and time.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `BODY_LIMIT_BYTES`: the largest body of a request.
+    pub body: usize,
+    /// `REQUEST_TIMEOUT_MS`: the time limit of a request as a whole.
+    pub request: Duration,
+    /// `SEND_TIMEOUT_MS`: the time limit to make the events of a request durable.
+    pub send: Duration,
+    /// `READ_TIMEOUT_MS`: the time limit to read from a core service.
+    pub read: Duration,
+    /// `SHUTDOWN_GRACE_MS`: how long a stop waits for requests and batches.
+    pub grace: Duration,
+}
+
+/// Where the core services are.
+#[derive(Debug, Clone)]
+pub struct Cores {
+    /// `PRODUCT_SERVICE_URL`.
+    pub product: String,
+    /// `RECOMMENDATION_SERVICE_URL`.
+    pub recommendation: String,
+    /// `REVIEW_SERVICE_URL`.
+    pub review: String,
+}
+
+/// A value that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} is {value:?}: allowed is {allowed}")]
+pub struct ConfigError {
+    variable: String,
+    value: String,
+    allowed: String,
+}
+
+/// The environment of the process, read once; tests make their own.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// The variables of this process.
+    pub fn from_env() -> Self {
+        // The one place where the environment is read.
+        #[expect(clippy::disallowed_methods)]
+        let all = std::env::vars_os();
+        Self(all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+    }
+
+    /// The port in variable `name`, where 0 is any free one.
+    pub fn port(&self, name: &str, default: u16) -> Result<u16, ConfigError> {
+        self.parse(name, &default.to_string(), "a port from 0 to 65535")
+    }
+
+    /// The text in variable `name`; an empty one counts as unset.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn parse<T: FromStr>(&self, name: &str, default: &str, allowed: &str) -> Result<T, ConfigError> {
+        let value = self.text(name).unwrap_or(default).trim();
+        value.parse().map_err(|_| refused(name, value, allowed))
+    }
+
+    fn read<T: FromStr>(&self, variable: Variable, allowed: &str) -> Result<T, ConfigError> {
+        self.parse(variable.name, variable.default, allowed)
+    }
+
+    fn number(&self, variable: Variable, least: u32, most: u32) -> Result<u32, ConfigError> {
+        let allowed = format!("a whole number from {least} to {most}");
+        let number: u32 = self.read(variable, &allowed)?;
+        if (least..=most).contains(&number) {
+            return Ok(number);
+        }
+        Err(refused(variable.name, &number.to_string(), &allowed))
+    }
+
+    fn millis(&self, variable: Variable, least: u32) -> Result<Duration, ConfigError> {
+        Ok(Duration::from_millis(self.number(variable, least, 86_400_000)?.into()))
+    }
+
+    fn url(&self, variable: Variable) -> Result<String, ConfigError> {
+        let value = self.text(variable.name).unwrap_or(variable.default).trim_end_matches('/');
+        let plain = value.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.path() == "/");
+        plain.map(|_| value.to_owned()).ok_or_else(|| refused(variable.name, value, "a URL such as http://host:port"))
+    }
+
+    fn instance(&self) -> Result<Option<Instance>, ConfigError> {
+        let (index, count) = (self.text(INSTANCE_INDEX.name), self.text(INSTANCE_COUNT.name));
+        let Some(text) = index else {
+            return Ok(None);
+        };
+        let count = match count {
+            None => return Err(refused(INSTANCE_COUNT.name, "", "a whole number, since INSTANCE_INDEX is set")),
+            Some(_) => self.number(INSTANCE_COUNT, 1, 1000)?,
+        };
+        let index = self.number(INSTANCE_INDEX, 0, 999)?;
+        if index >= count {
+            return Err(refused(INSTANCE_INDEX.name, text, "a number below INSTANCE_COUNT"));
+        }
+        Ok(Some(Instance { index, count }))
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Variables {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+}
+
+fn refused(variable: &str, value: &str, allowed: &str) -> ConfigError {
+    ConfigError { variable: variable.to_owned(), value: value.to_owned(), allowed: allowed.to_owned() }
+}
+
+impl Config {
+    /// Reads all of it, or names the first value that cannot be read.
+    pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
+        let database_url = variables.text(DATABASE_URL.name).map(str::to_owned);
+        if let Some(url) = database_url.as_deref().filter(|url| !url.starts_with("sqlite:")) {
+            // What stands behind the scheme may hold a password.
+            let scheme = url.split(':').next().unwrap_or_default();
+            return Err(refused(DATABASE_URL.name, &format!("{scheme}:…"), "sqlite:PATH"));
+        }
+        if let Some(binder) = variables.text(BINDER.name).filter(|binder| *binder != BINDER.default) {
+            return Err(refused(BINDER.name, binder, BINDER.default));
+        }
+        let multiplier: f64 = variables.read(MULTIPLIER, "a number from 1 to 100")?;
+        if !(1.0..=100.0).contains(&multiplier) {
+            return Err(refused(MULTIPLIER.name, &multiplier.to_string(), "a number from 1 to 100"));
+        }
+        Ok(Self {
+            host: variables.read(HOST, "an IP address")?,
+            data_dir: PathBuf::from(variables.text(DATA_DIR.name).unwrap_or(DATA_DIR.default)),
+            database_url,
+            pool: PoolConfig { max_readers: variables.number(POOL, 1, 1000)?, wait: variables.millis(POOL_WAIT, 1)? },
+            events: Events {
+                partitions: variables.number(PARTITIONS, 1, 1000)?,
+                instance: variables.instance()?,
+                batch: variables.number(BATCH_SIZE, 1, 10_000)?,
+                retention: Duration::from_secs(3600 * u64::from(variables.number(RETENTION, 0, 87_600)?)),
+            },
+            retry: RetryPolicy {
+                max_attempts: variables.number(ATTEMPTS, 1, 1000)?,
+                initial_interval: variables.millis(INITIAL, 0)?,
+                max_interval: variables.millis(MAXIMUM, 0)?,
+                multiplier,
+            },
+            limits: Limits {
+                body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
+                request: variables.millis(REQUEST_LIMIT, 1)?,
+                send: variables.millis(SEND_LIMIT, 1)?,
+                read: variables.millis(READ_LIMIT, 1)?,
+                grace: variables.millis(GRACE, 0)?,
+            },
+            cores: Cores {
+                product: variables.url(PRODUCT)?,
+                recommendation: variables.url(RECOMMENDATION)?,
+                review: variables.url(REVIEW)?,
+            },
+            log: variables.text(LOG.name).unwrap_or(LOG.default).to_owned(),
+        })
+    }
+}
+
+/// The part of `--help` that lists the variables; `ports` are those of the program.
+pub fn help(ports: &[(&str, u16, &str)]) -> String {
+    let mut help = String::from("Environment variables:\n");
+    let mut line = |name: &str, default: &str, meaning: &str| {
+        let default = if default.is_empty() { "unset" } else { default };
+        // Writing to a string cannot fail.
+        let _ = writeln!(help, "  {name:<27} {meaning} [{default}]");
+    };
+    for (name, default, meaning) in ports {
+        line(name, &default.to_string(), meaning);
+    }
+    for variable in COMMON {
+        line(variable.name, variable.default, variable.meaning);
+    }
+    help
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_set_is_the_landscape_of_spring() {
+        let config = Config::read(&Variables::default()).unwrap();
+        assert_eq!(config.retry.max_attempts, 3);
+        assert_eq!(config.retry.pause(1), Duration::from_millis(500));
+        assert_eq!(config.retry.pause(2), Duration::from_secs(1));
+        assert_eq!(config.events.partitions, 1);
+        assert_eq!(config.limits.body, 1 << 20);
+        assert_eq!(config.cores.review, "http://localhost:7003");
+    }
+
+    #[test]
+    fn an_unreadable_value_is_named_with_what_is_allowed() {
+        for (name, value, sentence) in [
+            ("PARTITIONS", "two", "PARTITIONS is \"two\": allowed is a whole number from 1 to 1000"),
+            ("PARTITIONS", "0", "PARTITIONS is \"0\": allowed is a whole number from 1 to 1000"),
+            ("HOST", "localhost:80", "HOST is \"localhost:80\": allowed is an IP address"),
+            ("BINDER", "carrier-pigeon", "BINDER is \"carrier-pigeon\": allowed is embedded"),
+            ("RETRY_MULTIPLIER", "0.5", "RETRY_MULTIPLIER is \"0.5\": allowed is a number from 1 to 100"),
+            ("RETRY_MULTIPLIER", "NaN", "RETRY_MULTIPLIER is \"NaN\": allowed is a number from 1 to 100"),
+            ("DATABASE_URL", "mysql://me:secret@host/db", "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH"),
+            ("REVIEW_SERVICE_URL", "review:80", "is \"review:80\": allowed is a URL such as http://host:port"),
+            ("INSTANCE_INDEX", "0", "INSTANCE_COUNT is \"\": allowed is a whole number, since INSTANCE_INDEX is set"),
+        ] {
+            let error = Config::read(&Variables::from([(name, value)])).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}");
+        }
+        let error = Variables::from([("PORT", "70000")]).port("PORT", 7000).unwrap_err();
+        assert_eq!(error.to_string(), "PORT is \"70000\": allowed is a port from 0 to 65535");
+    }
+
+    #[test]
+    fn an_index_comes_with_its_count() {
+        let of = |index, count| Variables::from([("INSTANCE_INDEX", index), ("INSTANCE_COUNT", count)]).instance();
+        assert_eq!(of("1", "2").unwrap(), Some(Instance { index: 1, count: 2 }));
+        assert_eq!(
+            of("2", "2").unwrap_err().to_string(),
+            "INSTANCE_INDEX is \"2\": allowed is a number below INSTANCE_COUNT"
+        );
+    }
+
+    #[test]
+    fn help_lists_every_variable_with_its_default() {
+        let help = help(&[("PORT", 7001, "port to listen on")]);
+        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL"] {
+            assert!(help.contains(name), "{name}");
+        }
+        assert!(help.contains("[7001]") && help.contains("[unset]"), "{help}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The dead letters of a service over HTTP: `GET /actuator/deadletters` and `/actuator/deadletters/{id}`.
+
+use super::database_error;
+use crate::database::Database;
+use crate::database::letters::{self, Letter};
+use crate::error::{ApiError, error_body};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::middleware::from_fn;
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How these routes are listed in `/actuator`.
+pub const LINKS: &[(&str, &str)] = &[("deadletters", "deadletters"), ("deadletters-id", "deadletters/{id}")];
+
+/// The most letters in one answer, and how many without a wish.
+const MOST: u32 = 1000;
+const USUAL: u32 = 100;
+
+/// The routes over the letters of `database`.
+pub fn routes(database: Database) -> Router {
+    Router::new()
+        .route("/actuator/deadletters", get(list))
+        .route("/actuator/deadletters/{id}", get(show))
+        .layer(from_fn(error_body))
+        .with_state(database)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    after: i64,
+    limit: Option<u32>,
+}
+
+/// A page of letters.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    dead_letters: Vec<Shown>,
+    total: i64,
+    /// What `after` is for the next page, where there may be one.
+    next: Option<i64>,
+}
+
+/// One letter with everything that is known of it; a body that is no text is given in Base64.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    #[serde(flatten)]
+    letter: Shown,
+    headers: Value,
+    origin: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+/// What is shown of every letter.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    sequence: i64,
+    id: String,
+    destination: String,
+    partition: u32,
+    key: Option<i32>,
+    kind: String,
+    cause: String,
+    attempts: u32,
+    generation: u32,
+    state: String,
+    wanted: Option<String>,
+    created_at: Option<jiff::Timestamp>,
+}
+
+async fn list(
+    State(database): State<Database>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Listed>, ApiError> {
+    let Query(page) = page.map_err(|_| ApiError::bad_request("Invalid query: after and limit are whole numbers"))?;
+    let limit = page.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let letters = letters::page(&database, page.after, limit).await.map_err(database_error)?;
+    let total = letters::count(&database).await.map_err(database_error)?;
+    let full = letters.len() == limit as usize;
+    let next = letters.last().filter(|_| full).map(|letter| letter.sequence);
+    Ok(Json(Listed { dead_letters: letters.into_iter().map(shown).collect(), total, next }))
+}
+
+async fn show(State(database): State<Database>, Path(id): Path<String>) -> Result<Json<Whole>, ApiError> {
+    let found = letters::find(&database, &id).await.map_err(database_error)?;
+    let letter = found.ok_or_else(|| ApiError::NotFound(format!("No dead letter found for id: {id}")))?;
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let text = || std::str::from_utf8(&letter.body).ok().map(Value::from);
+    let body = serde_json::from_slice(&letter.body).ok().or_else(text);
+    let body_base64 = body.is_none().then(|| BASE64.encode(&letter.body));
+    let (headers, origin) = (json(&letter.headers), json(&letter.origin));
+    Ok(Json(Whole { letter: shown(letter), headers, origin, body, body_base64 }))
+}
+
+fn shown(letter: Letter) -> Shown {
+    Shown {
+        sequence: letter.sequence,
+        id: letter.id,
+        destination: letter.destination,
+        partition: letter.partition,
+        key: letter.key,
+        kind: letter.kind,
+        cause: letter.cause,
+        attempts: letter.attempts,
+        generation: letter.generation,
+        state: letter.state,
+        wanted: letter.wanted,
+        created_at: jiff::Timestamp::from_millisecond(letter.created_at).ok(),
+    }
+}
