@@ -60,8 +60,9 @@ pub async fn mark_dead(connection: &mut AnyConnection, ids: &[&str]) -> Result<(
     Ok(())
 }
 
-/// Forgets what was decided on a partition before `before`, at most `most` rows; an event whose letter is open is
-/// remembered. To be called only when everything that could still be redelivered is younger.
+/// Forgets what was decided on a partition before `before`, at most `most` rows; an event with a letter, open or closed,
+/// is remembered: a second letter of it could not be written. To be called only when everything that could still be
+/// redelivered is younger.
 pub async fn forget(
     connection: &mut AnyConnection,
     destination: &str,
@@ -73,7 +74,7 @@ pub async fn forget(
         "DELETE FROM inbox WHERE id IN (
              SELECT id FROM inbox
              WHERE decided_at < $1 AND destination = $2 AND partition = $3
-               AND NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.id = inbox.id AND l.state <> 'closed')
+               AND NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.id = inbox.id)
              ORDER BY decided_at LIMIT $4)",
     )
     .bind(before)

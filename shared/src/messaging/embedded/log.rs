@@ -186,7 +186,7 @@ pub(super) async fn repartition(connection: &mut SqliteConnection, topic: TopicR
     let unsettled = sqlx::query(
         "SELECT 1 FROM partitions p JOIN topic_groups g ON g.topic = p.topic AND g.holds = 1
          LEFT JOIN offsets o ON o.topic = p.topic AND o.name = g.name AND o.partition = p.partition
-         WHERE p.topic = $1 AND COALESCE(o.settled, 0) < p.end_offset LIMIT 1",
+         WHERE p.topic = $1 AND MAX(COALESCE(o.settled, 0), p.first_offset) < p.end_offset LIMIT 1",
     );
     if unsettled.bind(topic.id).fetch_optional(&mut *connection).await?.is_some() {
         return Ok(topic.partitions);

@@ -1,0 +1,90 @@
+//! The deployment diagram as code: four services, one binder, one process.
+
+use anyhow::{Context, bail};
+use futures_util::future::try_join_all;
+use shared::service::config::{Config, Variables};
+use shared::service::platform::Platform;
+use shared::service::program::listen;
+use shared::service::{Service, service_address};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The variable and default of each port: composite, product, recommendation, review.
+pub const PORTS: [(&str, u16, &str); 4] = [
+    ("COMPOSITE_PORT", 8080, "port of the composite service; 0 for any"),
+    ("PRODUCT_PORT", product_service::PORT, "port of the product service"),
+    ("RECOMMENDATION_PORT", recommendation_service::PORT, "port of the recommendation service"),
+    ("REVIEW_PORT", review_service::PORT, "port of the review service"),
+];
+
+/// All services, wired and not yet running.
+#[derive(Debug)]
+pub struct Landscape {
+    services: Vec<(Service, TcpListener)>,
+    /// Where composite, product, recommendation and review are served.
+    pub addresses: [SocketAddr; 4],
+    /// Where everything is stored.
+    pub data_dir: PathBuf,
+}
+
+impl Landscape {
+    /// Takes the ports, opens the log and the databases, wires the services.
+    pub async fn wire(variables: &Variables, mut config: Config) -> anyhow::Result<Self> {
+        if config.database_url.is_some() {
+            bail!("DATABASE_URL is for a service alone: here every service has its own file under DATA_DIR");
+        }
+        let mut listeners = Vec::with_capacity(PORTS.len());
+        for (variable, default, _) in PORTS {
+            listeners.push(listen(config.host, variable, variables.port(variable, default)?).await?);
+        }
+        let [composite, product, recommendation, review] = <[TcpListener; 4]>::try_from(listeners)
+            .map_err(|listeners| anyhow::anyhow!("there are {} listeners", listeners.len()))?;
+        let addresses =
+            [composite.local_addr()?, product.local_addr()?, recommendation.local_addr()?, review.local_addr()?];
+        // The composite reads from its siblings here, wherever they are served.
+        let url = |address: SocketAddr| format!("http://{}", reachable(address));
+        config.cores.product = url(addresses[1]);
+        config.cores.recommendation = url(addresses[2]);
+        config.cores.review = url(addresses[3]);
+
+        let data_dir = config.data_dir.clone();
+        let platform = Platform::open(config).await?;
+        let (p, a) = (|| platform.clone(), service_address);
+        let services = vec![
+            (product_service::service(p(), a(&product).await?).await?, product),
+            (recommendation_service::service(p(), a(&recommendation).await?).await?, recommendation),
+            (review_service::service(p(), a(&review).await?).await?, review),
+            (product_composite_service::service(p(), a(&composite).await?).await?, composite),
+        ];
+        Ok(Self { services, addresses, data_dir })
+    }
+
+    /// Serves until `shutdown` resolves, or until one of the services ends by itself, which stops the others.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let services = self.services.into_iter().map(|(service, listener)| {
+            let (stop, ended) = (stop.clone().cancelled_owned(), stop.clone().drop_guard());
+            async move {
+                let _ended = ended;
+                service.run(listener, stop).await
+            }
+        });
+        let all = try_join_all(services);
+        tokio::pin!(all);
+        tokio::select! {
+            ended = &mut all => return ended.map(drop).context("the landscape has ended"),
+            () = shutdown => stop.cancel(),
+        }
+        all.await.map(drop)
+    }
+}
+
+/// Where a service that listens on all addresses is reached from here.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}

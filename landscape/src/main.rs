@@ -1,0 +1,100 @@
+//! `landscape`: every service in one process; with a command, a look at what runs.
+
+// The command line is read by people: this program prints.
+#![expect(clippy::print_stdout)]
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use landscape::dead_letters::DeadLettersCommand;
+use landscape::everything::{Landscape, PORTS, reachable};
+use landscape::load::LoadArgs;
+use landscape::topics::TopicsCommand;
+use landscape::{dead_letters, load, topics};
+use shared::messaging::embedded::EmbeddedBinder;
+use shared::service::config::{self, Config, Variables};
+use shared::service::{program, telemetry};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The product-composite landscape in one process. Without a command it runs until Ctrl-C.
+#[derive(Parser)]
+#[command(name = "landscape", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Looks at the topics of the event log, beside a running landscape
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Looks at the events that were given up, through the running services
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Writes composites to a running landscape, waits until they are visible, verifies each
+    Load(LoadArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let matches = Arguments::command().after_help(config::help(&PORTS)).get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    program::exit(run(arguments, &Variables::from_env()).await)
+}
+
+async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> {
+    let config = Config::read(variables)?;
+    match arguments.command {
+        None => serve(variables, config).await,
+        Some(Command::Topics(command)) => {
+            let log = config.data_dir.join("events.db");
+            anyhow::ensure!(log.exists(), "there is no event log at {}; DATA_DIR says where it is", log.display());
+            let binder = EmbeddedBinder::open(&config.data_dir, config.events.retention).await?;
+            topics::run(command, &binder).await
+        }
+        Some(Command::DeadLetters(command)) => {
+            let names = ["product", "recommendation", "review"];
+            let mut services = Vec::with_capacity(names.len());
+            for (name, (variable, default, _)) in names.into_iter().zip(&PORTS[1..]) {
+                let port = variables.port(variable, *default)?;
+                services.push((name, format!("http://{}", reachable((config.host, port).into()))));
+            }
+            dead_letters::run(command, &services).await
+        }
+        Some(Command::Load(args)) => load::run(args).await,
+    }
+}
+
+async fn serve(variables: &Variables, config: Config) -> anyhow::Result<()> {
+    telemetry::start(&config.log)?;
+    let shutdown = program::shutdown()?;
+    let landscape = Landscape::wire(variables, config).await?;
+    welcome(&landscape);
+    landscape.run(shutdown).await
+}
+
+fn welcome(landscape: &Landscape) {
+    let [composite, product, recommendation, review] = landscape.addresses.map(reachable);
+    let data = landscape.data_dir.display();
+    println!(
+        "The product-composite landscape
+  composite       http://{composite}
+  product         http://{product}
+  recommendation  http://{recommendation}
+  review          http://{review}
+  data            {data}  (remove it to start afresh)
+
+Try:
+  curl -i http://{composite}/product-composite -H 'Content-Type: application/json' \\
+    -d '{{\"productId\":1,\"name\":\"a product\",\"weight\":1,\"reviews\":[{{\"reviewId\":1,\"author\":\"a\",\"subject\":\"s\",\"content\":\"c\"}}]}}'
+  curl -s http://{composite}/product-composite/1 | jq
+  curl -s http://{composite}/actuator/health | jq
+
+Ctrl-C stops it."
+    );
+}
