@@ -1,7 +1,7 @@
 //! The deployment diagram as code: four services, one binder, one process.
 
-use anyhow::{Context, bail};
-use futures_util::future::try_join_all;
+use anyhow::bail;
+use futures_util::future::join_all;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
 use shared::service::program::listen;
@@ -65,19 +65,22 @@ impl Landscape {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let services = self.services.into_iter().map(|(service, listener)| {
-            let (stop, ended) = (stop.clone().cancelled_owned(), stop.clone().drop_guard());
+            let (stopped, ended) = (stop.clone().cancelled_owned(), stop.clone().drop_guard());
             async move {
                 let _ended = ended;
-                service.run(listener, stop).await
+                service.run(listener, stopped).await
             }
         });
-        let all = try_join_all(services);
+        let all = join_all(services);
         tokio::pin!(all);
-        tokio::select! {
-            ended = &mut all => return ended.map(drop).context("the landscape has ended"),
-            () = shutdown => stop.cancel(),
-        }
-        all.await.map(drop)
+        let ended = tokio::select! {
+            ended = &mut all => ended,
+            () = shutdown => {
+                stop.cancel();
+                all.await
+            }
+        };
+        ended.into_iter().collect()
     }
 }
 
