@@ -23,7 +23,7 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let cores = Cores::new(&config.cores, config.limits.read);
     let topics = Topics::new(config.events.partitions, config.limits.send);
     // Bound now where the broker is there, so that the first request finds it so; else by the part below.
-    let _ = topics.bind(&*platform.binder).await;
+    let _ = tokio::time::timeout(config.limits.send, topics.bind(&*platform.binder)).await;
     let (binder, late) = (platform.binder.clone(), topics.clone());
     let composite = Composite { cores: cores.clone(), topics, address };
     Ok(Service::new(info, &platform, routes::routes(composite)).health("coreServices", cores).part(|stop| async move {

@@ -38,9 +38,15 @@ async fn main() {
 
     let binder = EmbeddedBinder::open(folder.path(), Duration::from_secs(3600)).await.unwrap();
     let sent = send(&binder).await;
-    println!("durable sends, {CLIENTS} requests of {REQUEST}     {sent:>9.0} events/s  ({:.2} of 100 rows a statement)", sent / many);
+    println!(
+        "durable sends, {CLIENTS} requests of {REQUEST}     {sent:>9.0} events/s  ({:.2} of 100 rows a statement)",
+        sent / many
+    );
     let applied = apply(Arc::new(binder), folder.path()).await;
-    println!("applied: inbox, table, offset        {applied:>9.0} events/s  ({:.2} of 100 rows a statement)", applied / many);
+    println!(
+        "applied: inbox, table, offset        {applied:>9.0} events/s  ({:.2} of 100 rows a statement)",
+        applied / many
+    );
 }
 
 fn tables() -> Migrator {
@@ -57,7 +63,12 @@ async fn database(folder: &Path, name: &str) -> Database {
 async fn insert(connection: &mut AnyConnection, keys: &[i32]) -> Result<(), sqlx::Error> {
     for batch in rows::padded(keys) {
         let list = List::Rows { given: 0, shared: "", columns: 3 };
-        let sql = rows::statement("INSERT INTO things (key, name, weight) VALUES ", list, batch.len(), " ON CONFLICT DO NOTHING");
+        let sql = rows::statement(
+            "INSERT INTO things (key, name, weight) VALUES ",
+            list,
+            batch.len(),
+            " ON CONFLICT DO NOTHING",
+        );
         let query = batch.into_iter().fold(sqlx::query(sql), |query, key| query.bind(*key).bind("a thing").bind(1));
         query.execute(&mut *connection).await?;
     }

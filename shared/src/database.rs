@@ -73,6 +73,9 @@ impl Database {
                 .after_connect(move |connection, _| Box::pin(async move { prepare(connection, wait).await }))
         };
         let cannot_open = || format!("cannot open the database {url}");
+        // A pool tries until its time is up and then says no more than that; a connection of its own says what is wrong.
+        let mut first = AnyConnection::connect_with(&options).await.with_context(cannot_open)?;
+        prepare(&mut first, wait).await.with_context(cannot_open)?;
         let writer = pool_of(1).connect_with(options.clone()).await.with_context(cannot_open)?;
         let readers = pool_of(pool.max_readers).connect_lazy_with(options);
         let database = Self { readers, writer };
@@ -96,9 +99,9 @@ impl Database {
         "SQLite"
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and has our tables. SQLite answers what needs no table without a look at its file.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.map(drop)
+        sqlx::query("SELECT id FROM inbox LIMIT 1").fetch_optional(&self.readers).await.map(drop)
     }
 
     /// Closes all connections, when what they do is done.

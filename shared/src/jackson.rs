@@ -1,10 +1,14 @@
-//! Numbers and texts as Jackson reads them, so that what a Spring service accepts is accepted here too.
+//! Numbers, texts and objects as Jackson reads them, so that what a Spring service accepts is accepted here too.
 //!
 //! Jackson turns `"12"` into 12, `1.9` into 1, and null or a missing number into 0; a number where a text is wanted
-//! becomes its text. What it refuses is refused here: numbers beyond 32 bits, truth values and nested values.
+//! becomes its text. What it refuses is refused here: numbers beyond 32 bits, truth values and nested values, and an
+//! array of values in place of an object, which serde's structs alone take.
 
-use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Reads a 32-bit integer as Jackson reads a Java `int`.
 pub fn int<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
@@ -14,6 +18,33 @@ pub fn int<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> 
 /// Reads a text as Jackson reads a Java `String`: null stays absent, numbers and truth values become text.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     deserializer.deserialize_any(Text)
+}
+
+/// A value that is written as a JSON object and as nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Object<T>(
+    /// What the object says.
+    pub T,
+);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
 }
 
 struct Int;
@@ -94,6 +125,7 @@ impl Visitor<'_> for Text {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -139,5 +171,15 @@ mod tests {
             assert_eq!(read(json).ok().and_then(|thing| thing.word).as_deref(), word, "{json}");
         }
         assert!(read(r#"{"word":[]}"#).is_err());
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let read = |json| serde_json::from_str::<Object<Thing>>(json).map(|Object(thing)| thing);
+        assert_eq!(read(r#"{"number":12,"more":[]}"#).unwrap(), Thing { number: 12, word: None });
+        for json in [r#"[12,"a"]"#, "[]", "null", "12", r#""a""#] {
+            let error = read(json).unwrap_err().to_string();
+            assert!(error.starts_with("invalid type: ") && error.contains("expected an object"), "{error}");
+        }
     }
 }

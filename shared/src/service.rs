@@ -116,7 +116,7 @@ impl Service {
         self.databases.push(database.clone());
         self.actuator = self
             .actuator
-            .indicator("db", indicators::Db(database.clone()))
+            .readiness_indicator("db", indicators::Db(database.clone()))
             .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
         self.part(|stop| async move {
             if let Some(consumer) = join(&*subscription.binder, &subscription.binding, &stop).await {
@@ -192,7 +192,12 @@ where
 {
     let mut waiting: Option<Waiting> = None;
     loop {
-        let error = match bind().await {
+        let bound = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            bound = bind() => bound,
+        };
+        let error = match bound {
             Ok(bound) => return Some(bound),
             Err(error) => anyhow::Error::from(error),
         };

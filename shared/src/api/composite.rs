@@ -75,5 +75,6 @@ pub struct ServiceAddresses {
 }
 
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    let list = Option::<Vec<jackson::Object<T>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(list.into_iter().map(|jackson::Object(part)| part).collect())
 }

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::{Headers, Outgoing};
-use crate::jackson;
+use crate::jackson::{self, Object};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -67,7 +67,7 @@ impl<T: DeserializeOwned> Event<T> {
             event_type: Option<EventType>,
             #[serde(default, deserialize_with = "key")]
             key: Option<i32>,
-            data: Option<T>,
+            data: Option<Object<T>>,
         }
         fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
             jackson::int(deserializer).map(Some)
@@ -77,12 +77,13 @@ impl<T: DeserializeOwned> Event<T> {
             return Err(Failure::Invalid("the message is empty".to_owned()));
         }
         let unreadable = |error: serde_json::Error| Failure::Invalid(format!("the message is no event: {error}"));
-        let read = Read::<T>::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(unreadable)?;
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let Object(read) = Object::<Read<T>>::deserialize(&mut json).map_err(unreadable)?;
         let missing = |field: &str| Failure::Invalid(format!("the event has no {field}"));
         let key = read.key.ok_or_else(|| missing("key"))?;
         match read.event_type.ok_or_else(|| missing("eventType"))? {
             EventType::Create => {
-                let data = read.data.ok_or_else(|| missing("data, which CREATE needs"))?;
+                let Object(data) = read.data.ok_or_else(|| missing("data, which CREATE needs"))?;
                 Ok(Self::Create { key, data })
             }
             EventType::Delete => Ok(Self::Delete { key }),
@@ -195,7 +196,8 @@ mod tests {
             ("", "the message is empty"),
             ("  \n", "the message is empty"),
             ("{bad", "the message is no event: "),
-            ("[]", "the message is no event: "),
+            (r#"["CREATE",1,{}]"#, "the message is no event: "),
+            (r#"{"eventType":"CREATE","key":1,"data":[1]}"#, "the message is no event: "),
             (r#"{"eventType":"UPDATE","key":1}"#, "unknown eventType \"UPDATE\""),
             (r#"{"eventType":"create","key":1,"data":{}}"#, "unknown eventType \"create\""),
             (r#"{"key":1,"data":{}}"#, "the event has no eventType"),

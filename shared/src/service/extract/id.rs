@@ -1,4 +1,5 @@
-use crate::{api::valid_id, error::ApiError};
+use crate::api::valid_id;
+use crate::error::ApiError;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
 

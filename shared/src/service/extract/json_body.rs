@@ -1,4 +1,5 @@
 use crate::error::{ApiError, Details};
+use crate::jackson::Object;
 use axum::{
     RequestExt,
     extract::{DefaultBodyLimit, FromRequest, Request},
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path, Segment};
 
-/// A JSON body, read and as it came: the bytes tell whether two requests are the same.
+/// A JSON object, read and as it came: the bytes tell whether two requests are the same.
 #[derive(Debug, Clone)]
 pub struct JsonBody<T> {
     /// What the body says.
@@ -69,7 +70,8 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::bad_request("No request body"));
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| unreadable(mistyped(text, &error)))?;
+    let read = serde_path_to_error::deserialize(&mut json);
+    let Object(value) = read.map_err(|error| unreadable(mistyped(text, &error)))?;
     json.end().map_err(|_| unreadable(None))?;
     Ok(value)
 }
@@ -100,7 +102,8 @@ fn unreadable(details: Option<Details>) -> ApiError {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{api::ProductAggregate, error::error_bodies};
+    use crate::api::ProductAggregate;
+    use crate::error::error_bodies;
     use axum::{
         Extension, Router,
         body::{Body, to_bytes},
@@ -192,6 +195,8 @@ mod tests {
             (r#"{"productId":2147483648}"#, "productId", json!(2147483648_i64)),
             (r#"{"recommendations":[{},{"recommendationId":"x"}]}"#, "recommendations[1].recommendationId", json!("x")),
             (r#"{"reviews":{"reviewId":1}}"#, "reviews", json!({"reviewId": 1})),
+            (r#"{"reviews":[[1,"a","s","c"]]}"#, "reviews[0]", json!([1, "a", "s", "c"])),
+            (r#"[1,"n",1]"#, ".", json!([1, "n", 1])),
             (r#""x""#, ".", json!("x")),
             ("null", ".", json!(null)),
         ] {

@@ -1,0 +1,108 @@
+//! Other processes on the same broker, to be killed: this binary again, told its task by its environment.
+
+use crate::lab::{GROUP, Lab, THINGS, consuming, producing, thing};
+use crate::scenarios::durability;
+use shared::messaging::Binder;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+const LAB: &str = "BINDER_CONFORMANCE_LAB";
+const ADDRESS: &str = "BINDER_CONFORMANCE_ADDRESS";
+const WORK: &str = "BINDER_CONFORMANCE_WORK";
+
+/// What a child process is to do.
+pub(crate) struct Task {
+    lab: String,
+    address: String,
+    work: String,
+}
+
+impl Task {
+    /// The task of this process, if it is a child.
+    pub(crate) fn of_this_process() -> Option<Self> {
+        let told = |name| std::env::var(name).ok();
+        Some(Self { lab: told(LAB)?, address: told(ADDRESS)?, work: told(WORK)? })
+    }
+
+    /// Does the task until somebody kills this process.
+    pub(crate) async fn run(&self, labs: &[Arc<dyn Lab>]) {
+        let lab = labs.iter().find(|lab| lab.name() == self.lab).unwrap();
+        let binder = lab.binder(&self.address).await;
+        match self.work.as_str() {
+            "send" => send(&*binder).await,
+            "hold" => hold(&*binder).await,
+            work => durability::send_requests(&*binder, work).await,
+        }
+    }
+
+    /// Starts a child.
+    pub(crate) fn start(lab: &str, address: &str, work: &str) -> Child {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let child = command.env(LAB, lab).env(ADDRESS, address).env(WORK, work).stdout(Stdio::piped());
+        let mut process = child.spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let said = lines.clone();
+        let reader =
+            std::thread::spawn(move || output.lines().for_each(|line| said.lock().unwrap().push(line.unwrap())));
+        Child { process, lines, reader: Some(reader) }
+    }
+}
+
+/// Sends event after event, and says so after each.
+async fn send(binder: &dyn Binder) {
+    let producer = binder.producer(&[producing(THINGS, 1, &[GROUP])]).await.unwrap();
+    for seq in 1.. {
+        let message = thing(1, seq);
+        let said = format!("sent {}", message.id);
+        producer.send(vec![message]).await.unwrap();
+        println!("{said}");
+    }
+}
+
+/// Takes a partition and the first batch, says so, and settles nothing.
+async fn hold(binder: &dyn Binder) {
+    let mut consumer = binder.consumer(&consuming(GROUP, 1)).await.unwrap();
+    let mut partition = consumer.assigned().await.unwrap();
+    let batch = partition.receive().await.unwrap().unwrap();
+    println!("holds {}", batch.messages.len());
+    // Polled all the time, as the contract wants it.
+    while consumer.assigned().await.is_ok() {}
+}
+
+/// A process that somebody else has started and that ends by a kill.
+pub(crate) struct Child {
+    process: std::process::Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Child {
+    /// What it has said so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Kills it where it stands; returns all that it said.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.end();
+        self.lines()
+    }
+
+    fn end(&mut self) {
+        // SIGKILL, which no process sees coming. One that has ended already is an error elsewhere.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

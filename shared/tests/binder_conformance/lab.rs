@@ -1,0 +1,210 @@
+//! One kind of broker, and the world that a trial has for itself.
+
+use crate::child::{Child, Task};
+use crate::scenarios::Scenario;
+use crate::service::{self, Effect};
+use async_trait::async_trait;
+use shared::database::letters::{self, Letter};
+use shared::database::{Database, PoolConfig};
+use shared::messaging::event::Event;
+use shared::messaging::{Binder, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding};
+use sqlx::Row;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::eventually;
+
+/// The destination of all trials that need only one.
+pub(crate) const THINGS: &str = "things";
+/// The group of all trials that need only one.
+pub(crate) const GROUP: &str = "thingsGroup";
+/// How long what is to happen may take, on a busy machine too.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A kind of broker, as trials need it.
+#[async_trait]
+pub(crate) trait Lab: Send + Sync + 'static {
+    /// What the names of its trials begin with.
+    fn name(&self) -> &'static str;
+
+    /// Why its trials cannot run on this machine.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+
+    /// Why this scenario is not promised on this kind of broker.
+    fn exempt(&self, _scenario: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// What only this kind of broker promises.
+    fn own_scenarios(&self) -> Vec<Scenario> {
+        Vec::new()
+    }
+
+    /// Makes a space on the broker that is empty and used by nobody else; returns its address. What it needs on the
+    /// disk may stand in `folder`, which is removed at the end.
+    async fn space(&self, folder: &Path) -> String;
+
+    /// Opens the binder on a space, as one more process would.
+    async fn binder(&self, address: &str) -> Arc<dyn Binder>;
+
+    /// Makes everybody's partitions of a group free for others, while those who own them go on as if nothing were.
+    async fn steal(&self, address: &str, binding: &ConsumerBinding);
+}
+
+/// An empty broker and an empty database, for one trial.
+pub(crate) struct World {
+    lab: Arc<dyn Lab>,
+    address: String,
+    folder: TempDir,
+    /// Where a trial looks; services open the database for themselves.
+    database: Database,
+}
+
+impl World {
+    pub(crate) async fn new(lab: Arc<dyn Lab>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = lab.space(folder.path()).await;
+        let database = open(folder.path(), PoolConfig::default().wait).await;
+        Self { lab, address, folder, database }
+    }
+
+    /// Opens the binder anew.
+    pub(crate) async fn binder(&self) -> Arc<dyn Binder> {
+        self.lab.binder(&self.address).await
+    }
+
+    /// Where the space stands on the disk, for labs that have it there.
+    pub(crate) fn address(&self) -> &Path {
+        Path::new(&self.address)
+    }
+
+    /// Opens the service's database anew, to be given up on after `wait`.
+    pub(crate) async fn database(&self, wait: Duration) -> Database {
+        open(self.folder.path(), wait).await
+    }
+
+    /// The file of the service's database.
+    pub(crate) fn database_file(&self) -> std::path::PathBuf {
+        database_file(self.folder.path())
+    }
+
+    /// A producer for [`THINGS`] that lets [`GROUP`] miss nothing.
+    pub(crate) async fn producer(&self, partitions: u32) -> Box<dyn Producer> {
+        self.binder().await.producer(&[producing(THINGS, partitions, &[GROUP])]).await.unwrap()
+    }
+
+    /// Makes the partitions of [`GROUP`] free for others, while those who own them go on.
+    pub(crate) async fn steal(&self, partitions: u32) {
+        self.lab.steal(&self.address, &consuming(GROUP, partitions)).await;
+    }
+
+    /// Starts another process on the same broker.
+    pub(crate) fn child(&self, work: &str) -> Child {
+        Task::start(self.lab.name(), &self.address, work)
+    }
+
+    /// All effects, in their order.
+    pub(crate) async fn effects(&self) -> Vec<Effect> {
+        let rows = sqlx::query("SELECT key, seq, id FROM effects ORDER BY number");
+        let rows = rows.fetch_all(self.database.readers()).await.unwrap();
+        rows.iter().map(|row| Effect { key: row.get(0), seq: row.get(1), id: row.get(2) }).collect()
+    }
+
+    /// The ids of all effects, in their order.
+    pub(crate) async fn applied(&self) -> Vec<String> {
+        self.effects().await.into_iter().map(|effect| effect.id).collect()
+    }
+
+    /// Waits until these and no other events have taken effect, in this order.
+    pub(crate) async fn until_applied(&self, ids: &[&str]) {
+        eventually(SOON, &format!("the effects {ids:?}"), async || {
+            let applied = self.applied().await;
+            if applied == ids { Ok(()) } else { Err(format!("{applied:?}")) }
+        })
+        .await;
+    }
+
+    /// All open letters, in their order.
+    pub(crate) async fn letters(&self) -> Vec<Letter> {
+        letters::page(&self.database, 0, 10_000).await.unwrap()
+    }
+
+    /// Waits for this number of letters, each with the broker's copy.
+    pub(crate) async fn until_letters(&self, count: usize) -> Vec<Letter> {
+        eventually(SOON, &format!("{count} letters that wait"), async || {
+            let letters = self.letters().await;
+            let done = letters.len() == count && letters.iter().all(|letter| letter.state == "waiting");
+            if done { Ok(letters) } else { Err(format!("{letters:?}")) }
+        })
+        .await
+    }
+
+    /// What the inbox says of each event.
+    pub(crate) async fn inbox(&self) -> BTreeMap<String, String> {
+        let rows = sqlx::query("SELECT id, outcome FROM inbox").fetch_all(self.database.readers()).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// How many messages of [`THINGS`] a group has still to read.
+    pub(crate) async fn lag(&self, group: &str) -> i64 {
+        let topics = self.binder().await.topics().await.unwrap();
+        let topic = topics.into_iter().find(|topic| topic.name == THINGS).expect("the topic stands");
+        topic.groups.iter().filter(|at| at.group == group).map(|at| at.lag).sum()
+    }
+
+    /// Waits until [`GROUP`] has settled everything.
+    pub(crate) async fn until_settled(&self) {
+        let binder = self.binder().await;
+        eventually(SOON, "everything settled", async || {
+            let topics = binder.topics().await.unwrap();
+            let groups = topics.iter().flat_map(|topic| &topic.groups).filter(|at| at.group == GROUP);
+            match groups.map(|at| at.lag).sum() {
+                0 => Ok(()),
+                lag => Err(format!("a lag of {lag}")),
+            }
+        })
+        .await;
+    }
+}
+
+/// A binding that consumes [`THINGS`].
+pub(crate) fn consuming(group: &str, partitions: u32) -> ConsumerBinding {
+    ConsumerBinding { destination: THINGS.to_owned(), group: group.to_owned(), partitions, instance: None, batch: 100 }
+}
+
+/// A binding that produces.
+pub(crate) fn producing(destination: &str, partitions: u32, groups: &[&str]) -> ProducerBinding {
+    let required_groups = groups.iter().map(|&group| group.to_owned()).collect();
+    ProducerBinding { destination: destination.to_owned(), partitions, required_groups }
+}
+
+/// The creation number `seq` of the thing `key`, known as `KEY-SEQ`.
+pub(crate) fn thing(key: i32, seq: i64) -> Outgoing {
+    valued(key, seq, "fine")
+}
+
+/// As [`thing`], with this value.
+pub(crate) fn valued(key: i32, seq: i64, value: &str) -> Outgoing {
+    let id = format!("{key}-{seq}");
+    let data = service::Thing { id: id.clone(), seq, value: value.to_owned() };
+    Event::Create { key, data }.to_message(THINGS, id, Headers::new()).unwrap()
+}
+
+/// A message that says whatever `body` is.
+pub(crate) fn saying(id: &str, key: i32, body: impl Into<bytes::Bytes>) -> Outgoing {
+    let destination = THINGS.to_owned();
+    Outgoing { destination, id: id.to_owned(), key, headers: Headers::new(), body: body.into() }
+}
+
+async fn open(folder: &Path, wait: Duration) -> Database {
+    let url = format!("sqlite:{}", database_file(folder).display());
+    Database::open(&url, &PoolConfig { wait, ..PoolConfig::default() }, &service::TABLES).await.unwrap()
+}
+
+fn database_file(folder: &Path) -> std::path::PathBuf {
+    folder.join("service.db")
+}

@@ -1,0 +1,93 @@
+//! What every binder promises, and what the policy above it promises on every binder: each scenario once, run by name
+//! against each lab, such as `embedded::each_group_gets_each_event_once`.
+//!
+//! - [`lab`]: one kind of broker, and the world that a trial has for itself
+//! - [`scenarios`]: the promises
+//! - [`service`]: the service under test, with a table in which doubles and inversions are seen
+//! - [`reader`]: reading without a service
+//! - [`tampered`]: a binder that is held up, or fails, at a chosen step
+//! - [`child`]: other processes, to be killed
+//! - [`embedded`]: the lab that needs no server
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+// The variables here are told by a test to its child, or by whoever runs the tests to all of them.
+#![allow(clippy::disallowed_methods)]
+
+mod child;
+mod embedded;
+mod lab;
+mod reader;
+mod scenarios;
+mod service;
+mod tampered;
+
+use lab::{Lab, World};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use scenarios::Scenario;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a trial may take.
+const TRIAL: Duration = Duration::from_secs(60);
+
+fn labs() -> Vec<Arc<dyn Lab>> {
+    vec![Arc::new(embedded::Embedded)]
+}
+
+fn main() -> ExitCode {
+    if let Some(task) = child::Task::of_this_process() {
+        runtime().block_on(task.run(&labs()));
+        return ExitCode::SUCCESS;
+    }
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    let mut arguments = Arguments::from_args();
+    // Trials wait for disks and locks more than they compute.
+    arguments.test_threads.get_or_insert(6);
+    libtest_mimic::run(&arguments, labs().iter().flat_map(trials).collect()).exit_code()
+}
+
+fn trials(lab: &Arc<dyn Lab>) -> Vec<Trial> {
+    let trial = |scenario: Scenario| {
+        let (lab, name) = (lab.clone(), format!("{}::{}", lab.name(), scenario.name));
+        Trial::ignorable_test(name, move || run(lab, &scenario))
+    };
+    scenarios::all().into_iter().chain(lab.own_scenarios()).map(trial).collect()
+}
+
+fn run(lab: Arc<dyn Lab>, scenario: &Scenario) -> Result<Completion, Failed> {
+    if let Some(reason) = lab.absent() {
+        // Who has no server may go on without; who checks a change may not.
+        if std::env::var_os("CI").is_some() {
+            return Err(reason.into());
+        }
+        return Ok(Completion::ignored_with(reason));
+    }
+    if let Some(reason) = lab.exempt(scenario.name) {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let runtime = runtime();
+    let trial = async {
+        let world = World::new(lab).await;
+        tokio::time::timeout(TRIAL, (scenario.run)(world)).await.map_err(|_| format!("not done within {TRIAL:?}"))
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(trial)));
+    // What hangs on purpose is left behind.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(in_time) => in_time.map(|()| Completion::Completed).map_err(Failed::from),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(text.unwrap_or("a panic without words").into())
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}

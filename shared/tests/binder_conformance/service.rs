@@ -1,0 +1,199 @@
+//! The service under test: the real processor over a handler that does as it is told.
+
+use crate::lab::{GROUP, World, consuming};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use shared::database::Database;
+use shared::messaging::event::Event;
+use shared::messaging::failure::Failure;
+use shared::messaging::processor::{Handler, Subscription, process};
+use shared::messaging::retry::RetryPolicy;
+use shared::messaging::{Binder, Instance};
+use sqlx::AnyConnection;
+use sqlx::migrate::Migrator;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The tables of the service.
+pub(crate) static TABLES: Migrator = sqlx::migrate!("./tests/binder_conformance/migrations");
+
+/// The data of an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Thing {
+    pub(crate) id: String,
+    pub(crate) seq: i64,
+    pub(crate) value: String,
+}
+
+/// What an event has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Effect {
+    pub(crate) key: i32,
+    pub(crate) seq: i64,
+    pub(crate) id: String,
+}
+
+/// What comes before an event's effect; on an error there is none.
+pub(crate) type Hook = Arc<dyn Fn(Thing) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+
+/// A hook out of an async closure.
+pub(crate) fn hook<F>(before: impl Fn(Thing) -> F + Send + Sync + 'static) -> Hook
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    Arc::new(move |thing| Box::pin(before(thing)))
+}
+
+/// A hook that fails for this event.
+pub(crate) fn failing(id: &'static str) -> Hook {
+    hook(move |thing| async move {
+        if thing.id == id { Err(Failure::Failed(anyhow::anyhow!("no luck").context("cannot apply"))) } else { Ok(()) }
+    })
+}
+
+/// How a service is started.
+pub(crate) struct Setup {
+    pub(crate) binder: Option<Arc<dyn Binder>>,
+    pub(crate) database: Option<Database>,
+    pub(crate) partitions: u32,
+    pub(crate) instance: Option<Instance>,
+    pub(crate) batch: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) hook: Hook,
+    /// While this is set, the disk has no room for more pages than there are.
+    pub(crate) disk_full: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            binder: None,
+            database: None,
+            partitions: 1,
+            instance: None,
+            batch: 100,
+            max_attempts: 3,
+            hook: hook(|_| async { Ok(()) }),
+            disk_full: None,
+        }
+    }
+}
+
+/// The pauses of all services here: 40, 80, 100, 100, … milliseconds.
+pub(crate) fn retry(max_attempts: u32) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts,
+        initial_interval: Duration::from_millis(40),
+        max_interval: Duration::from_millis(100),
+        multiplier: 2.0,
+    }
+}
+
+/// A service that runs.
+pub(crate) struct Service {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    tries: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+impl World {
+    /// Starts the service, with a binder and a database of its own unless it is given others.
+    pub(crate) async fn start(&self, setup: Setup) -> Service {
+        let binder = match setup.binder {
+            Some(binder) => binder,
+            None => self.binder().await,
+        };
+        let database = match setup.database {
+            Some(database) => database,
+            None => self.database(Duration::from_secs(5)).await,
+        };
+        let mut binding = consuming(GROUP, setup.partitions);
+        (binding.batch, binding.instance) = (setup.batch, setup.instance);
+        let consumer = binder.consumer(&binding).await.unwrap();
+        let tries = Arc::default();
+        let handler = Things { hook: setup.hook, disk_full: setup.disk_full, tries: Arc::clone(&tries) };
+        let retry = retry(setup.max_attempts);
+        let remember = Duration::from_secs(3600);
+        let stop = CancellationToken::new();
+        let subscription = Subscription { binder, binding, database, handler, retry, remember };
+        let task = tokio::spawn(process(subscription, consumer, stop.clone()));
+        Service { stop, task, tries }
+    }
+}
+
+impl Service {
+    /// Asks the service to stop; [`Service::stopped`] waits for it.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    pub(crate) async fn stopped(self) {
+        self.task.await.expect("the processor ends without a panic");
+    }
+
+    pub(crate) async fn stop(self) {
+        self.ask_to_stop();
+        self.stopped().await;
+    }
+
+    /// Ends the service wherever it is, as a crash does.
+    pub(crate) async fn crash(self) {
+        self.task.abort();
+        let ended = self.task.await;
+        assert!(ended.is_err_and(|end| end.is_cancelled()), "the service ran until it crashed");
+    }
+
+    /// When the handler met this event.
+    pub(crate) fn tries(&self, id: &str) -> Vec<Instant> {
+        self.tries.lock().unwrap().iter().filter(|(tried, _)| tried == id).map(|(_, at)| *at).collect()
+    }
+}
+
+struct Things {
+    hook: Hook,
+    disk_full: Option<Arc<AtomicBool>>,
+    tries: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+impl Handler for Things {
+    type Payload = Thing;
+
+    async fn apply(&self, connection: &mut AnyConnection, events: &[Event<Thing>]) -> Result<(), Failure> {
+        if let Some(full) = &self.disk_full {
+            let pages = if full.load(Ordering::SeqCst) { 1 } else { i32::MAX };
+            let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            sqlx::raw_sql(limit).execute(&mut *connection).await?;
+        }
+        for event in events {
+            match event {
+                Event::Create { key, data } => {
+                    self.tries.lock().unwrap().push((data.id.clone(), Instant::now()));
+                    (self.hook)(data.clone()).await?;
+                    create(connection, *key, data).await?;
+                }
+                Event::Delete { key } => {
+                    let deleted = sqlx::query("DELETE FROM things WHERE key = $1").bind(*key);
+                    deleted.execute(&mut *connection).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn create(connection: &mut AnyConnection, key: i32, thing: &Thing) -> Result<(), sqlx::Error> {
+    let written = sqlx::query(
+        "INSERT INTO things (key, value, at) VALUES ($1, $2, $3)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at",
+    );
+    written.bind(key).bind(thing.value.as_str()).bind(thing.seq).execute(&mut *connection).await?;
+    let effect = sqlx::query("INSERT INTO effects (key, seq, id) VALUES ($1, $2, $3)");
+    effect.bind(key).bind(thing.seq).bind(thing.id.as_str()).execute(connection).await.map(drop)
+}

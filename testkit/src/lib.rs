@@ -1,0 +1,26 @@
+//! What tests of several crates need. For tests only: whatever goes wrong here fails the test at once.
+//!
+//! - [`eventually`](mod@eventually): waiting for what happens elsewhere
+//! - [`sandbox`]: a folder, a configuration and a binder for one test
+//! - [`running`]: a service of ours on a port of its own
+//! - [`answer`]: what came back over HTTP
+//! - [`neighbour`]: others that a service talks to, and nobody
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+pub mod answer;
+pub mod eventually;
+pub mod neighbour;
+pub mod running;
+pub mod sandbox;
+
+pub use answer::Answer;
+pub use eventually::eventually;
+pub use neighbour::{Neighbour, Nobody};
+pub use running::Running;
+pub use sandbox::Sandbox;
+
+use std::time::Duration;
+
+/// How long what is to happen may take, on a busy machine too.
+pub const SOON: Duration = Duration::from_secs(20);
