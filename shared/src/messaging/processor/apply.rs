@@ -8,8 +8,9 @@ use crate::messaging::event::Event;
 use crate::messaging::failure::Failure;
 use anyhow::anyhow;
 use futures_util::FutureExt;
+use sqlx::AnyConnection;
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use tracing::{info, warn};
 
@@ -111,23 +112,7 @@ impl<H: Handler> Worker<H> {
         let keys: Vec<i32> = events.iter().map(|(_, event)| event.key()).collect();
         let parked = letters::parked(&mut transaction, destination, &keys).await?;
         if !parked.is_empty() {
-            let followers: Vec<NewLetter<'_>> = events
-                .iter()
-                .filter_map(|(message, event)| Some((message, event, parked.get(&event.key())?)))
-                .map(|(message, event, first)| {
-                    info!(destination, partition, id = message.id, key = event.key(), behind = first, "event parked");
-                    NewLetter {
-                        key: Some(event.key()),
-                        kind: Kind::Parked,
-                        cause: format!("parked behind {first}"),
-                        attempts: 0,
-                        ..NewLetter::of(message)
-                    }
-                })
-                .collect();
-            let ids: Vec<&str> = followers.iter().map(|letter| letter.id).collect();
-            inbox::mark_dead(&mut transaction, &ids).await?;
-            letters::write(&mut transaction, destination, partition, &followers).await?;
+            self.park(&mut transaction, &events, &parked).await?;
             applied = Applied::CopiesWanted;
         }
 
@@ -140,6 +125,33 @@ impl<H: Handler> Worker<H> {
         }
         transaction.commit().await?;
         Ok(applied)
+    }
+
+    /// Writes a letter for each of `events` whose key is parked, in order, behind the letter that parks it.
+    async fn park(
+        &self,
+        connection: &mut AnyConnection,
+        events: &[(&Received, Event<H::Payload>)],
+        parked: &HashMap<i32, String>,
+    ) -> Result<(), sqlx::Error> {
+        let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
+        let followers: Vec<NewLetter<'_>> = events
+            .iter()
+            .filter_map(|(message, event)| Some((message, event, parked.get(&event.key())?)))
+            .map(|(message, event, first)| {
+                info!(destination, partition, id = message.id, key = event.key(), behind = first, "event parked");
+                NewLetter {
+                    key: Some(event.key()),
+                    kind: Kind::Parked,
+                    cause: format!("parked behind {first}"),
+                    attempts: 0,
+                    ..NewLetter::of(message)
+                }
+            })
+            .collect();
+        let ids: Vec<&str> = followers.iter().map(|letter| letter.id).collect();
+        inbox::mark_dead(connection, &ids).await?;
+        letters::write(connection, destination, partition, &followers).await
     }
 }
 
