@@ -132,7 +132,7 @@ impl<H: Handler> Worker<H> {
         // A former owner may have crashed between a letter and the broker's copy of it.
         self.send_copies().await?;
         let mut outage = Outage::new("receive events");
-        let mut pruned = Instant::now();
+        let mut prune_at = Instant::now() + PRUNE_EVERY;
         loop {
             let batch = tokio::select! {
                 // Unbiased, a batch is taken after the stop in more than half of all cases.
@@ -155,9 +155,9 @@ impl<H: Handler> Worker<H> {
                 warn!(error = format!("{:#}", anyhow::Error::from(error)), "partition lost while settling");
                 return Err(Left::Lost);
             }
-            if self.partition.caught_up() && pruned.elapsed() > PRUNE_EVERY {
-                pruned = Instant::now();
-                self.prune().await;
+            if self.partition.caught_up() && Instant::now() >= prune_at {
+                let more = self.prune().await;
+                prune_at = Instant::now() + if more { Duration::ZERO } else { PRUNE_EVERY };
             }
         }
     }
@@ -172,26 +172,32 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Forgets events that can no longer be redelivered. Everything that stood in the partition when it was taken is
-    /// settled, so what could come back is younger than what is forgotten.
-    async fn prune(&self) {
+    /// Forgets events that can no longer be redelivered, and tells whether there may be more of them. Everything that
+    /// stood in the partition when it was taken is settled, so what could come back is younger than what is forgotten.
+    async fn prune(&self) -> bool {
         let Subscription { database, binding, remember, .. } = &*self.subscription;
         let age = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
         let before = jiff::Timestamp::now().as_millisecond().saturating_sub(age);
         let forgotten = async {
             let mut transaction = database.begin().await?;
             let number = self.partition.number();
-            inbox::forget(&mut transaction, &binding.destination, number, before, PRUNE_MOST).await?;
-            transaction.commit().await
+            let rows = inbox::forget(&mut transaction, &binding.destination, number, before, PRUNE_MOST).await?;
+            transaction.commit().await?;
+            Ok::<_, sqlx::Error>(rows)
         };
-        if let Err(error) = forgotten.await {
-            warn!(%error, "could not forget old events; this is tried again later");
+        match forgotten.await {
+            Ok(rows) => rows >= PRUNE_MOST.into(),
+            Err(error) => {
+                warn!(%error, "could not forget old events; this is tried again later");
+                false
+            }
         }
     }
 }
 
+/// How often old events are forgotten. While there are more, after every batch, and more than came with it.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
-const PRUNE_MOST: u32 = 20_000;
+const PRUNE_MOST: u32 = 1_000;
 
 /// A database or broker that is away: logged when it goes and when it is back, waited for in between.
 struct Outage {

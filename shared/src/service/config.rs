@@ -238,6 +238,10 @@ impl Config {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(refused(DATABASE_URL.name, &format!("{scheme}:…"), "sqlite:PATH"));
         }
+        if let Some(url) = database_url.as_deref().filter(|url| url.contains(":memory:")) {
+            // Each connection would have a database of its own, and none would be there after a stop.
+            return Err(refused(DATABASE_URL.name, url, "sqlite:PATH"));
+        }
         if let Some(binder) = variables.text(BINDER.name).filter(|binder| *binder != BINDER.default) {
             return Err(refused(BINDER.name, binder, BINDER.default));
         }
@@ -322,6 +326,7 @@ mod tests {
             ("RETRY_MULTIPLIER", "0.5", "RETRY_MULTIPLIER is \"0.5\": allowed is a number from 1 to 100"),
             ("RETRY_MULTIPLIER", "NaN", "RETRY_MULTIPLIER is \"NaN\": allowed is a number from 1 to 100"),
             ("DATABASE_URL", "mysql://me:secret@host/db", "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH"),
+            ("DATABASE_URL", "sqlite::memory:", "DATABASE_URL is \"sqlite::memory:\": allowed is sqlite:PATH"),
             ("REVIEW_SERVICE_URL", "review:80", "is \"review:80\": allowed is a URL such as http://host:port"),
             ("INSTANCE_INDEX", "0", "INSTANCE_COUNT is \"\": allowed is a whole number, since INSTANCE_INDEX is set"),
         ] {

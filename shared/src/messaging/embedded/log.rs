@@ -303,7 +303,7 @@ pub(super) async fn settle(
 }
 
 /// Forgets up to `most` messages of each partition that are older than `before` and that no group holds.
-pub(super) async fn forget(connection: &mut SqliteConnection, before: i64, most: i64) -> Result<u64, sqlx::Error> {
+pub(super) async fn forget(connection: &mut SqliteConnection, before: i64, most: u32) -> Result<u64, sqlx::Error> {
     let partitions = sqlx::query(
         "SELECT p.topic, p.partition, p.first_offset,
                 (SELECT MIN(COALESCE(o.settled, 0)) FROM topic_groups g

@@ -6,11 +6,12 @@ use crate::messaging::Outgoing;
 use anyhow::anyhow;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// The most requests in one commit, and about the most bytes.
@@ -18,9 +19,11 @@ const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 8 << 20;
 /// How often other processes on the same file are looked for.
 const POLL: Duration = Duration::from_millis(25);
-/// How often old messages are forgotten, and how many of a partition at a time.
+/// How often old messages are forgotten, and how soon again while there are more; how many of a partition at a time,
+/// which is how long senders wait for it.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
-const FORGET_MOST: i64 = 20_000;
+const FORGET_MORE: Duration = Duration::from_millis(50);
+const FORGET_MOST: u32 = 2_000;
 
 /// A handle to the writer. When the last is dropped, the writer ends.
 #[derive(Debug, Clone)]
@@ -131,8 +134,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut queue: mpsc::Receiver<(Request, Reply)>, retention: Duration) {
-        let mut forget = tokio::time::interval(FORGET_EVERY);
-        forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forget = pin!(tokio::time::sleep(Duration::ZERO));
         let mut window = Vec::with_capacity(WINDOW);
         loop {
             tokio::select! {
@@ -140,8 +142,9 @@ impl Task {
                     Some(first) => window.push(first),
                     None => break,
                 },
-                _ = forget.tick() => {
-                    self.forget(retention).await;
+                () = &mut forget => {
+                    let more = self.forget(retention).await;
+                    forget.as_mut().reset(Instant::now() + if more { FORGET_MORE } else { FORGET_EVERY });
                     continue;
                 }
             }
@@ -221,18 +224,24 @@ impl Task {
         Ok(answers)
     }
 
-    async fn forget(&mut self, retention: Duration) {
+    /// Forgets old messages, and tells whether there may be more of them.
+    async fn forget(&mut self, retention: Duration) -> bool {
         let age = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         let before = jiff::Timestamp::now().as_millisecond().saturating_sub(age);
         let forgotten = async {
             let connection = connection(&self.log, &mut self.connection).await?;
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            log::forget(&mut transaction, before, FORGET_MOST).await?;
-            transaction.commit().await
+            let rows = log::forget(&mut transaction, before, FORGET_MOST).await?;
+            transaction.commit().await?;
+            Ok::<_, sqlx::Error>(rows)
         };
-        if let Err(error) = forgotten.await {
-            self.connection = None;
-            warn!(%error, "could not forget old messages; this is tried again later");
+        match forgotten.await {
+            Ok(rows) => rows >= FORGET_MOST.into(),
+            Err(error) => {
+                self.connection = None;
+                warn!(%error, "could not forget old messages; this is tried again later");
+                false
+            }
         }
     }
 }
