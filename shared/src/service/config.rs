@@ -7,6 +7,7 @@ use crate::database::PoolConfig;
 use crate::messaging::Instance;
 use crate::messaging::retry::RetryPolicy;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -161,7 +162,9 @@ impl Variables {
         // The one place where the environment is read.
         #[expect(clippy::disallowed_methods)]
         let all = std::env::vars_os();
-        Self(all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+        // A value that is no UTF-8 is kept in a readable form, to be refused or shown: dropped, it would count as unset.
+        let text = |value: OsString| value.to_string_lossy().into_owned();
+        Self(all.map(|(name, value)| (text(name), text(value))).collect())
     }
 
     /// The port in variable `name`, where 0 is any free one.
