@@ -6,9 +6,11 @@ use serde_json::Value;
 use shared::service::platform::Platform;
 use shared::service::{Service, ServiceAddress, service_address};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// A service that runs. It must be stopped: then it must have nothing to say against that, and no dead letters but
@@ -22,6 +24,7 @@ pub struct Running {
     client: Client,
     socket: SocketAddr,
     stop: CancellationToken,
+    grace: Duration,
     task: Option<JoinHandle<anyhow::Result<()>>>,
     letters: usize,
 }
@@ -34,11 +37,13 @@ impl Running {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (socket, address) = (listener.local_addr().unwrap(), service_address(&listener).await.unwrap());
-        let service = wire(platform, address.clone()).await.unwrap();
+        let grace = platform.config.limits.grace;
+        let wired = timeout(SOON, wire(platform, address.clone())).await.expect("the service is wired in time");
+        let service = wired.unwrap();
         let stop = CancellationToken::new();
         let task = Some(tokio::spawn(service.run(listener, stop.clone().cancelled_owned())));
         let client = Client::builder().no_proxy().timeout(SOON).build().unwrap();
-        Self { url: format!("http://{socket}"), address, client, socket, stop, task, letters: 0 }
+        Self { url: format!("http://{socket}"), address, client, socket, stop, grace, task, letters: 0 }
     }
 
     /// A request that is still to be sent.
@@ -68,7 +73,7 @@ impl Running {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an answer in time").unwrap();
         Answer::parse(&answer)
     }
 
@@ -111,7 +116,8 @@ impl Running {
         }
         self.stop.cancel();
         let task = self.task.take().expect("the service runs until it is stopped");
-        let ended = tokio::time::timeout(SOON, task).await.expect("the service stops in time");
+        // Whoever needs all of the grace time was waiting for something that had to be cut off.
+        let ended = timeout(self.grace, task).await.expect("the service stops within its grace time");
         ended.expect("the service does not panic").expect("the service ends well");
     }
 }

@@ -45,13 +45,13 @@ async fn a_core_service_that_is_not_well_makes_the_composite_down() {
 
 #[tokio::test]
 async fn a_core_service_is_as_well_as_its_own_health_says() {
-    let sandbox = Sandbox::with([("READ_TIMEOUT_MS", "100")]).await;
+    let sandbox = Sandbox::with([("READ_TIMEOUT_MS", "1000")]).await;
     let up = || saying(200, r#"{"status":"UP"}"#);
     let (service, cores) = between(&sandbox, [saying(503, r#"{"status":"DOWN"}"#), silent(), up()]).await;
     let answer = service.answers(CORES, 503).await.json();
     let down = |error: String| json!({"status": "DOWN", "details": {"error": error}});
     let [product, recommendation] = [0, 1].map(|at| format!("GET {}/actuator/health", cores[at].url));
-    let late = "Did not observe any item or terminal signal within 100ms";
+    let late = "Did not observe any item or terminal signal within 1000ms";
     let expected = json!({"status": "DOWN", "components": {
         "product": down(format!("503 Service Unavailable from {product}")),
         "recommendation": down(format!("{late} from {recommendation}")),

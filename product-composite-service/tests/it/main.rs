@@ -17,7 +17,7 @@ use shared::messaging::Binder;
 use shared::service::config::{Config, Cores};
 use shared::service::platform::Platform;
 use std::sync::Arc;
-use testkit::{Nobody, Running, Sandbox};
+use testkit::{Running, Sandbox};
 
 /// The four services, as the landscape runs them.
 struct Landscape {
@@ -35,7 +35,7 @@ impl Landscape {
 
     /// With a composite that is given another binder than the core services.
     async fn start_with(broken: impl FnOnce(Arc<dyn Binder>) -> Arc<dyn Binder>) -> Self {
-        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "200")]).await;
+        let sandbox = Sandbox::new().await;
         let product = sandbox.start(product_service::service).await;
         let recommendation = sandbox.start(recommendation_service::service).await;
         let review = sandbox.start(review_service::service).await;
@@ -66,9 +66,15 @@ async fn composite(sandbox: &Sandbox, binder: Arc<dyn Binder>, cores: Cores) -> 
 
 /// The composite service alone in the world; what it refuses and what it sends can be seen.
 async fn alone(sandbox: &Sandbox) -> Running {
-    let url = Nobody::new().url;
+    alone_on(sandbox, sandbox.platform.binder.clone()).await
+}
+
+/// As [`alone`], on this binder.
+async fn alone_on(sandbox: &Sandbox, binder: Arc<dyn Binder>) -> Running {
+    // Nobody reads here, so nobody is asked.
+    let url = "http://127.0.0.1:1".to_owned();
     let cores = Cores { product: url.clone(), recommendation: url.clone(), review: url };
-    composite(sandbox, sandbox.platform.binder.clone(), cores).await
+    composite(sandbox, binder, cores).await
 }
 
 /// A composite as clients send it, with one recommendation and one review.

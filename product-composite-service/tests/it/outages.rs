@@ -1,22 +1,19 @@
 //! A broker that is away: nothing is accepted that is not safe, and nothing half done.
 
 use crate::broken::{Broken, Trouble};
-use crate::{Landscape, aggregate, composite, shown};
+use crate::{Landscape, aggregate, alone_on, shown};
 use reqwest::Method;
 use shared::api::{PRODUCTS, RECOMMENDATIONS, REVIEWS};
-use shared::service::config::Cores;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use testkit::{Answer, Nobody, Running, SOON, Sandbox, eventually};
+use testkit::{Answer, Running, SOON, Sandbox, eventually};
 
 const PATH: &str = "/product-composite";
 
 /// The composite service over a broker in trouble.
 async fn in_trouble(sandbox: &Sandbox, trouble: Trouble) -> (Running, Broken) {
     let broken = Broken::new(sandbox.platform.binder.clone(), trouble);
-    let url = Nobody::new().url;
-    let cores = Cores { product: url.clone(), recommendation: url.clone(), review: url };
-    (composite(sandbox, Arc::new(broken.clone()), cores).await, broken)
+    (alone_on(sandbox, Arc::new(broken.clone())).await, broken)
 }
 
 async fn assert_not_accepted(service: &Running) {
@@ -34,7 +31,7 @@ async fn assert_not_accepted(service: &Running) {
 #[tokio::test]
 async fn a_broker_that_is_away_or_silent_accepts_nothing_until_it_is_back() {
     for trouble in [Trouble::Away, Trouble::Silent] {
-        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "100")]).await;
+        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "1000")]).await;
         let (service, broken) = in_trouble(&sandbox, Trouble::None).await;
         assert_eq!(service.post(PATH, aggregate(1, "n")).await.status, 202);
         broken.set(trouble);
@@ -52,7 +49,7 @@ async fn a_broker_that_is_away_or_silent_accepts_nothing_until_it_is_back() {
 #[tokio::test]
 async fn a_broker_that_is_away_at_the_start_is_waited_for() {
     for trouble in [Trouble::Away, Trouble::Silent] {
-        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "100")]).await;
+        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "1000")]).await;
         let (service, broken) = in_trouble(&sandbox, trouble).await;
         assert_not_accepted(&service).await;
         broken.set(Trouble::None);

@@ -9,7 +9,7 @@ use testkit::{Answer, Neighbour, Nobody, Sandbox};
 
 /// Waits for core services no longer than a test has patience.
 async fn impatient() -> Sandbox {
-    Sandbox::with([("READ_TIMEOUT_MS", "100")]).await
+    Sandbox::with([("READ_TIMEOUT_MS", "1000")]).await
 }
 
 /// Core services that fail in every way they can.
@@ -79,7 +79,7 @@ async fn a_product_service_that_fails_is_500_and_no_inner_cause_is_told() {
         let message = match what {
             "broken" => format!("500 Internal Server Error from GET {url}"),
             "of another kind" => format!("404 Not Found from GET {url}"),
-            "silent" => format!("Did not observe any item or terminal signal within 100ms from GET {url}"),
+            "silent" => format!("Did not observe any item or terminal signal within 1000ms from GET {url}"),
             _ => format!("503 Service Unavailable from GET {url}"),
         };
         // A list of products is read as no product, whatever stands in it.

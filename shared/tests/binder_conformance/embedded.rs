@@ -1,6 +1,7 @@
 //! The lab that needs no server: a log in a folder.
 
 mod keeping;
+mod owning;
 mod repartitioning;
 
 use crate::lab::Lab;
@@ -26,6 +27,7 @@ impl Lab for Embedded {
             keeping::several_processes_may_start_on_nothing_at_once,
             keeping::what_all_groups_have_settled_is_forgotten_when_it_is_old,
             keeping::the_audit_group_holds_only_from_its_first_reader_on,
+            owning::a_partition_stays_with_its_owner_until_it_lets_go,
             repartitioning::a_new_count_of_partitions_holds_once_everything_is_settled,
             repartitioning::a_late_group_without_messages_does_not_hold_the_old_count,
             repartitioning::order_per_key_survives_every_new_count_of_partitions,

@@ -11,7 +11,7 @@
 
 mod crashes;
 mod deciding;
-mod delivery;
+pub(crate) mod delivery;
 pub(crate) mod durability;
 mod looking;
 mod outages;
@@ -43,6 +43,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     scenarios![
         delivery::each_group_gets_each_event_once,
         delivery::two_consumers_of_a_group_share_its_events,
+        delivery::a_partition_that_is_handed_over_goes_on_behind_what_was_settled,
         delivery::what_was_sent_before_a_named_group_first_ran_is_there,
         delivery::order_per_key_holds_while_instances_join_and_leave,
         delivery::what_was_not_settled_comes_again_and_what_was_settled_never_does,

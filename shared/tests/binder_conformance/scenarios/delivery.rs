@@ -1,11 +1,13 @@
 //! Who gets what, in which order.
 
-use crate::lab::{GROUP, SOON, THINGS, World, producing, saying, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, saying, thing};
 use crate::reader::{Member, ids, only_partition};
 use crate::service::Setup;
 use serde_json::json;
+use shared::messaging::Consumer;
 use std::collections::BTreeMap;
 use testkit::eventually;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn each_group_gets_each_event_once(world: &World) {
@@ -43,6 +45,40 @@ pub(crate) async fn two_consumers_of_a_group_share_its_events(world: &World) {
             (0..20).filter(|key| key % 2 == own).map(|key| (own, format!("{key}-1"))).collect();
         assert_eq!(*read, expected, "each member reads all of its own partition and nothing else");
     }
+}
+
+pub(crate) async fn a_partition_that_is_handed_over_goes_on_behind_what_was_settled(world: &World) {
+    handed_over(world, async |_| {}).await;
+}
+
+/// One member has everything, with batches half settled; another joins and gets its share when the first lets go.
+/// `meanwhile` sees the other after the first was asked and before it lets go.
+pub(crate) async fn handed_over(world: &World, meanwhile: impl AsyncFnOnce(&mut dyn Consumer)) {
+    world.producer(2).await.send((0..6).map(|seq| thing(seq % 2, seq.into())).collect()).await.unwrap();
+    let binder = world.binder().await;
+    let mut first = binder.consumer(&consuming(GROUP, 2)).await.unwrap();
+    let mut held = BTreeMap::new();
+    while held.len() < 2 {
+        let mut partition = first.assigned().await.unwrap();
+        let batch = partition.receive().await.unwrap().unwrap();
+        partition.settle(batch.messages[0].position).await.unwrap();
+        held.insert(partition.number(), partition);
+    }
+    let other = world.binder().await;
+    let mut second = other.consumer(&consuming(GROUP, 2)).await.unwrap();
+    // Polled all the time, as the contract wants it.
+    let polling = tokio::spawn(async move { while first.assigned().await.is_ok() {} });
+    let wanted = tokio::select! {
+        () = held[&0].lost() => 0,
+        () = held[&1].lost() => 1,
+    };
+    meanwhile(&mut *second).await;
+    held.remove(&wanted).unwrap().release().await;
+    let mut partition = timeout(SOON, second.assigned()).await.expect("the other gets it").unwrap();
+    assert_eq!(partition.number(), wanted);
+    let batch = partition.receive().await.unwrap().unwrap();
+    assert_eq!(ids(&batch.messages), [2, 4].map(|seq| format!("{wanted}-{}", seq + wanted)));
+    polling.abort();
 }
 
 pub(crate) async fn what_was_sent_before_a_named_group_first_ran_is_there(world: &World) {
