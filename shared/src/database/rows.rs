@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use std::fmt::Write;
 
 /// The most rows in one statement. SQLite looks each numbered parameter up by its name, in a list of all of them: with
-/// 256 rows that was a quarter of all time, with 32 it is not seen.
+/// 256 rows that was a quarter of all time, with 32 it is a few hundredths.
 pub const MOST: usize = 32;
 
 /// Cuts `items` into what one statement takes each.
