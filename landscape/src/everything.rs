@@ -4,7 +4,7 @@ use anyhow::bail;
 use futures_util::future::join_all;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
-use shared::service::program::listen;
+use shared::service::program::{listen, reachable};
 use shared::service::{Service, service_address};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,12 +82,4 @@ impl Landscape {
         };
         ended.into_iter().collect()
     }
-}
-
-/// Where a service that listens on all addresses is reached from here.
-pub fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    address
 }

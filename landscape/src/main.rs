@@ -5,13 +5,14 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use landscape::dead_letters::DeadLettersCommand;
-use landscape::everything::{Landscape, PORTS, reachable};
+use landscape::everything::{Landscape, PORTS};
 use landscape::load::LoadArgs;
 use landscape::topics::TopicsCommand;
 use landscape::{dead_letters, load, topics};
 use shared::messaging::embedded::EmbeddedBinder;
 use shared::service::config::{self, Config, Variables};
-use shared::service::{program, telemetry};
+use shared::service::program::{self, reachable};
+use shared::service::telemetry;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -35,6 +36,8 @@ enum Command {
     DeadLetters(DeadLettersCommand),
     /// Writes composites to a running landscape, waits until they are visible, verifies each
     Load(LoadArgs),
+    /// Ask the services of a running landscape whether they are ready
+    Healthcheck,
 }
 
 #[tokio::main]
@@ -67,6 +70,9 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
             dead_letters::run(command, &services).await
         }
         Some(Command::Load(args)) => load::run(args).await,
+        Some(Command::Healthcheck) => {
+            program::healthcheck(variables, &PORTS.map(|(variable, default, _)| (variable, default))).await
+        }
     }
 }
 

@@ -141,6 +141,32 @@ async fn the_partitions_of_a_killed_instance_are_taken_over_by_another() {
 }
 
 #[tokio::test]
+async fn a_service_is_asked_whether_it_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    // It is ready without those that it reads from.
+    let composite = Alone::start("product-composite-service", folder.path(), &[]).await;
+    let port = composite.url.rsplit(':').next().unwrap().to_owned();
+    let variables = [("PORT", port.as_str()), ("HOST", "0.0.0.0")];
+    let ask = || Process::start(&PROGRAMS["product-composite-service"], &["healthcheck"], &variables).ended();
+    let ready = ask().await;
+    assert_eq!((ready.code, ready.stderr.as_str()), (Some(0), ""));
+
+    // One that does not answer is not waited for.
+    composite.process.signal("STOP");
+    let silent = ask().await;
+    let url = format!("http://127.0.0.1:{port}/actuator/health/readiness");
+    assert_eq!(
+        (silent.code, silent.stderr),
+        (Some(1), format!("error: {url} does not answer in 2s: deadline has elapsed\n"))
+    );
+    drop(composite);
+    let away = ask().await;
+    assert_eq!(away.code, Some(1));
+    assert!(away.stderr.starts_with(&format!("error: {url} cannot be reached: ")), "{}", away.stderr);
+    assert_eq!(away.stderr.lines().count(), 1, "{}", away.stderr);
+}
+
+#[tokio::test]
 async fn a_service_that_cannot_start_says_why_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();

@@ -131,6 +131,17 @@ async fn a_load_over_what_is_there_is_refused() {
 }
 
 #[tokio::test]
+async fn a_landscape_is_ready_when_each_of_its_services_is() {
+    let (folder, landscape) = running().await;
+    let ready = landscape.command(folder.path(), &["healthcheck"]).await;
+    assert_eq!((ready.code, ready.stderr.as_str()), (Some(0), ""));
+    let port = |number: usize| landscape.urls[number].rsplit(':').next().unwrap();
+    let one_away = [("COMPOSITE_PORT", port(0)), ("PRODUCT_PORT", port(1)), ("RECOMMENDATION_PORT", "9")];
+    let said = Process::start(LANDSCAPE, &["healthcheck"], &one_away).ended().await;
+    assert!(sentence(&said).starts_with("http://127.0.0.1:9/actuator/health/readiness cannot be reached"), "{said:?}");
+}
+
+#[tokio::test]
 async fn help_lists_every_variable_that_is_read() {
     let help = Process::start(LANDSCAPE, &["--help"], &[]).ended().await;
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));

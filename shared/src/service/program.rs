@@ -3,26 +3,41 @@
 use super::config::{self, Config, Variables};
 use super::platform::Platform;
 use super::{Service, ServiceAddress, service_address, telemetry};
-use anyhow::Context;
-use std::net::{IpAddr, SocketAddr};
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http::{StatusCode, Uri};
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs the service that `wire` makes, on `PORT`. What ends the start is one sentence on standard error.
+/// How long a service may take to say that it is ready.
+const HEALTHCHECK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs the service that `wire` makes, on `PORT`; or, as `healthcheck`, asks the one that runs there. What ends the
+/// start is one sentence on standard error.
 pub async fn main<F>(name: &str, port: u16, wire: impl FnOnce(Platform, ServiceAddress) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<Service>>,
 {
     let ports = [("PORT", port, "port to listen on; 0 for any")];
     let about = format!("The {name} service of the product-composite landscape.");
-    clap::Command::new("service")
+    let matches = clap::Command::new("service")
         .bin_name(format!("{name}-service"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(about)
         .after_help(config::help(&ports))
+        .subcommand(clap::Command::new("healthcheck").about("Ask the running service whether it is ready"))
         .get_matches();
-    exit(run(&Variables::from_env(), port, wire).await)
+    let variables = Variables::from_env();
+    exit(match matches.subcommand_name() {
+        Some(_) => healthcheck(&variables, &[("PORT", port)]).await,
+        None => run(&variables, port, wire).await,
+    })
 }
 
 async fn run<F>(
@@ -40,6 +55,30 @@ where
     let address = service_address(&listener).await?;
     let service = wire(Platform::open(config).await?, address).await?;
     service.run(listener, shutdown).await
+}
+
+/// Asks the services on these ports, each a variable and its default, whether they are ready. Readiness and not health
+/// as a whole: a service is not unwell because its neighbour is.
+pub async fn healthcheck(variables: &Variables, ports: &[(&str, u16)]) -> anyhow::Result<()> {
+    let host = Config::read(variables)?.host;
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    for (variable, default) in ports {
+        let address = reachable((host, variables.port(variable, *default)?).into());
+        let url = format!("http://{address}/actuator/health/readiness");
+        let asked = tokio::time::timeout(HEALTHCHECK_LIMIT, client.get(url.parse::<Uri>()?)).await;
+        let answer = asked.with_context(|| format!("{url} does not answer in {HEALTHCHECK_LIMIT:?}"))?;
+        let status = answer.with_context(|| format!("{url} cannot be reached"))?.status();
+        ensure!(status == StatusCode::OK, "{url} answers {status}");
+    }
+    Ok(())
+}
+
+/// Where a service that listens on all addresses is reached from here.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
 }
 
 /// Binds a port, or says in one sentence which variable to change.
