@@ -5,6 +5,7 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`servers`]: real databases and brokers
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -13,6 +14,7 @@ pub mod eventually;
 pub mod neighbour;
 pub mod running;
 pub mod sandbox;
+pub mod servers;
 
 pub use answer::Answer;
 pub use eventually::eventually;

@@ -1,0 +1,78 @@
+//! Containers that are removed when the process ends, however it ends. They are driven by the `docker` command, which
+//! must be there anyway for that.
+
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, Stdio};
+use uuid::Uuid;
+
+/// A container. It is removed when this is dropped, or when the process ends: killed too, and though a static is never
+/// dropped.
+#[derive(Debug)]
+pub struct Container {
+    name: String,
+    /// The other end is read by a process that removes the container as soon as nobody holds this one.
+    _held: ChildStdin,
+}
+
+impl Container {
+    /// Makes a container of `image` that is still to be started. Each of `ports` is a port in it and the one on this machine, or any.
+    pub(super) async fn create(
+        image: &str,
+        ports: &[(u16, Option<u16>)],
+        environment: &[(&str, &str)],
+        command: &[&str],
+    ) -> Result<Self, String> {
+        let name = format!("testkit-{}", Uuid::new_v4().simple());
+        // Before the container, so that there is no moment in which it could be left behind.
+        let held = reaper(&name).map_err(|error| format!("no process can be started: {error}"))?;
+        let container = Self { name, _held: held };
+        let mut arguments: Vec<String> = ["create", "--name", &container.name].into_iter().map(str::to_owned).collect();
+        for (inner, outer) in ports {
+            let outer = outer.map_or_else(String::new, |port| port.to_string());
+            arguments.extend(["--publish".to_owned(), format!("127.0.0.1:{outer}:{inner}")]);
+        }
+        for (variable, value) in environment {
+            arguments.extend(["--env".to_owned(), format!("{variable}={value}")]);
+        }
+        arguments.push(image.to_owned());
+        arguments.extend(command.iter().map(|&word| word.to_owned()));
+        docker(arguments).await?;
+        Ok(container)
+    }
+
+    /// The port on this machine that leads to port `inner` in the container.
+    pub(super) async fn port(&self, inner: u16) -> Result<u16, String> {
+        let said = docker(vec!["port".to_owned(), self.name.clone(), inner.to_string()]).await?;
+        let port = said.lines().next().and_then(|line| line.rsplit(':').next()?.parse().ok());
+        port.ok_or_else(|| format!("docker says {said:?} of port {inner}"))
+    }
+
+    /// Does this to the container: `start`, `kill`, `pause`, `unpause`.
+    pub(super) async fn command(&self, what: &str) -> Result<(), String> {
+        docker(vec![what.to_owned(), self.name.clone()]).await.map(drop)
+    }
+}
+
+/// Starts the process that removes the container `name` when the returned end of its input is closed.
+fn reaper(name: &str) -> std::io::Result<ChildStdin> {
+    // The second try is for a container that was still being made at the first.
+    let script = "trap '' HUP INT TERM; cat; docker rm -fv \"$0\"; sleep 5; docker rm -fv \"$0\"";
+    let mut reaper = Command::new("sh")
+        .args(["-c", script, name])
+        // What is typed to end the tests ends their process group; this process must come after them.
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    reaper.stdin.take().ok_or_else(|| std::io::Error::other("there is no pipe"))
+}
+
+/// What `docker ARGUMENTS` prints.
+async fn docker(arguments: Vec<String>) -> Result<String, String> {
+    let ran = tokio::task::spawn_blocking(move || Command::new("docker").args(arguments).stdin(Stdio::null()).output());
+    let output = ran.await.expect("the thread ends").map_err(|error| format!("docker cannot be run: {error}"))?;
+    let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
+    let said = said.trim().to_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("docker failed: {said}")) }
+}

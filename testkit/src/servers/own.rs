@@ -1,0 +1,65 @@
+//! A server that one test has for itself, to be killed, frozen and started again, always at the same address.
+
+use super::container::Container;
+use super::{Postgres, RabbitMq};
+use tokio::net::TcpListener;
+
+/// A server that runs from [`start`](Self::start) on. It is always a container: others' servers are not killed.
+#[derive(Debug)]
+pub struct Own<T> {
+    /// How it is used while it runs.
+    pub server: T,
+    container: Container,
+}
+
+impl Own<Postgres> {
+    /// A PostgreSQL server that is not running yet.
+    pub async fn postgres() -> Result<Self, String> {
+        let port = free_port().await;
+        Ok(Self { container: Postgres::container(Some(port)).await?, server: Postgres::in_container(port) })
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn start(&self) {
+        self.container.command("start").await.expect("docker starts it");
+        self.server.until_answered().await.expect("PostgreSQL answers");
+    }
+}
+
+impl Own<RabbitMq> {
+    /// A RabbitMQ broker that is not running yet.
+    pub async fn rabbitmq() -> Result<Self, String> {
+        let (amqp, management) = (free_port().await, free_port().await);
+        let container = RabbitMq::container(Some((amqp, management))).await?;
+        Ok(Self { container, server: RabbitMq::in_container(amqp, management) })
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn start(&self) {
+        self.container.command("start").await.expect("docker starts it");
+        self.server.until_answered().await.expect("RabbitMQ answers");
+    }
+}
+
+impl<T> Own<T> {
+    /// Kills it. What it had confirmed is there when it is started again.
+    pub async fn kill(&self) {
+        self.container.command("kill").await.expect("docker kills it");
+    }
+
+    /// Lets it do nothing from now on, while its connections stand.
+    pub async fn freeze(&self) {
+        self.container.command("pause").await.expect("docker pauses it");
+    }
+
+    /// Lets it go on.
+    pub async fn thaw(&self) {
+        self.container.command("unpause").await.expect("docker lets it go on");
+    }
+}
+
+/// A port that nobody has now. Docker gives a container that is started again another one, unless it is told which.
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
