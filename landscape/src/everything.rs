@@ -1,6 +1,5 @@
 //! The deployment diagram as code: four services, one binder, one process.
 
-use anyhow::bail;
 use futures_util::future::join_all;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
@@ -32,9 +31,7 @@ pub struct Landscape {
 impl Landscape {
     /// Takes the ports, opens the log and the databases, wires the services.
     pub async fn wire(variables: &Variables, mut config: Config) -> anyhow::Result<Self> {
-        if config.database_url.is_some() {
-            bail!("DATABASE_URL is for a service alone: here every service has its own file under DATA_DIR");
-        }
+        config.databases.share_out(variables, &["product", "recommendation", "review"])?;
         let mut listeners = Vec::with_capacity(PORTS.len());
         for (variable, default, _) in PORTS {
             listeners.push(listen(config.host, variable, variables.port(variable, default)?).await?);
@@ -50,7 +47,7 @@ impl Landscape {
         config.cores.review = url(addresses[3]);
 
         let data_dir = config.data_dir.clone();
-        let platform = Platform::open(config).await?;
+        let platform = Platform::open(config, "landscape").await?;
         let (p, a) = (|| platform.clone(), service_address);
         let services = vec![
             (product_service::service(p(), a(&product).await?).await?, product),

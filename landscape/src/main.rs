@@ -9,8 +9,8 @@ use landscape::everything::{Landscape, PORTS};
 use landscape::load::LoadArgs;
 use landscape::topics::TopicsCommand;
 use landscape::{dead_letters, load, topics};
-use shared::messaging::embedded::EmbeddedBinder;
-use shared::service::config::{self, Config, Variables};
+use shared::service::config::{self, BinderKind, Config, Variables};
+use shared::service::platform::Platform;
 use shared::service::program::{self, reachable};
 use shared::service::telemetry;
 use std::process::ExitCode;
@@ -55,10 +55,11 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
     match arguments.command {
         None => serve(variables, config).await,
         Some(Command::Topics(command)) => {
-            let log = config.data_dir.join("events.db");
-            anyhow::ensure!(log.exists(), "there is no event log at {}; DATA_DIR says where it is", log.display());
-            let binder = EmbeddedBinder::open(&config.data_dir, config.events.retention).await?;
-            topics::run(command, &binder).await
+            if let BinderKind::Embedded = config.events.binder {
+                let log = config.data_dir.join("events.db");
+                anyhow::ensure!(log.exists(), "there is no event log at {}; DATA_DIR says where it is", log.display());
+            }
+            topics::run(command, &*Platform::open(config, "operator").await?.binder).await
         }
         Some(Command::DeadLetters(command)) => {
             let names = ["product", "recommendation", "review"];

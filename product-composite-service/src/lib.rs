@@ -27,7 +27,8 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let (binder, late) = (platform.binder.clone(), topics.clone());
     let composite = Composite { cores: cores.clone(), topics, address };
     Ok(Service::new(info, &platform, routes::routes(composite)).health("coreServices", cores).part(|stop| async move {
-        until_bound(&stop, "the topics", || late.bind(&*binder)).await;
+        until_bound(&stop, "the topics", || late.bind(&*binder)).await?;
         stop.cancelled().await;
+        Ok(())
     }))
 }

@@ -4,11 +4,13 @@
 //! - [`rows`]: statements over many rows
 //! - [`inbox`]: which events have been decided on
 //! - [`letters`]: the events that were given up
+//! - [`members`]: who is in a group of consumers
 //!
 //! What must never happen: a transaction that starts as a reader and becomes a writer, which SQLite cannot wait for.
 
 pub mod inbox;
 pub mod letters;
+pub mod members;
 pub mod rows;
 
 use anyhow::Context;

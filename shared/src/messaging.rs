@@ -8,7 +8,8 @@
 //! - [`event`]: what a message says; [`ids`]: how it is known; [`partition`]: where its key belongs
 //! - [`failure`]: the three ways in which an event cannot be applied; [`retry`]: how long to try
 //! - [`processor`]: from a partition to the tables, exactly once
-//! - [`embedded`]: the binder that needs no server
+//! - [`sharing`]: who of a group shall own what, where the broker does not say
+//! - [`embedded`]: the binder that needs no server; [`rabbitmq`]: the binder for a broker that Java services share
 //!
 //! What must never happen: a send that returns before the broker has durably taken everything; a message settled before
 //! its effect or its dead letter is committed; two owners of one partition who both have an effect; a batch handed out
@@ -20,12 +21,18 @@ pub mod failure;
 pub mod ids;
 pub mod partition;
 pub mod processor;
+pub mod rabbitmq;
 pub mod retry;
+mod sharing;
 
+use crate::database::Database;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// The group that everybody may read for a look at what was sent; nobody has to.
+pub const AUDIT_GROUP: &str = "auditGroup";
 
 /// Headers of a message; values keep the types they had on the wire.
 pub type Headers = Map<String, Value>;
@@ -33,14 +40,15 @@ pub type Headers = Map<String, Value>;
 /// A connection to one kind of broker.
 #[async_trait]
 pub trait Binder: Send + Sync + 'static {
-    /// Its name in health and configuration, such as `embedded`.
+    /// Its name in health, as Spring's has it, such as `rabbit`.
     fn name(&self) -> &'static str;
 
     /// Binds one producer to all of `bindings`, and makes what their required groups need to miss nothing.
     async fn producer(&self, bindings: &[ProducerBinding]) -> Result<Box<dyn Producer>, BinderError>;
 
-    /// Joins a group of consumers.
-    async fn consumer(&self, binding: &ConsumerBinding) -> Result<Box<dyn Consumer>, BinderError>;
+    /// Joins a group of consumers. `database` is the service's own, where the members of the group find each other if
+    /// the broker does not tell them.
+    async fn consumer(&self, binding: &ConsumerBinding, database: &Database) -> Result<Box<dyn Consumer>, BinderError>;
 
     /// Keeps the broker's copy of a dead letter; returns once it is durable. Binders without a place for it do nothing.
     async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError>;
@@ -69,15 +77,20 @@ pub trait Producer: Send + Sync {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), BinderError>;
 }
 
-/// A member of a group of consumers. Dropping it leaves the group.
+/// A member of a group of consumers. Dropping it leaves the group, though the others may be slow to notice.
 #[async_trait]
 pub trait Consumer: Send {
     /// Waits for the next partition to become ours. Cancel-safe. To be polled all the time: partitions are handed back
     /// to other members in here too.
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError>;
+
+    /// Leaves the group and tells the others, once all partitions are given back.
+    async fn leave(self: Box<Self>);
 }
 
-/// A partition that is ours: no other member of the group gets its messages meanwhile.
+/// A partition that is ours: no other member of the group gets its messages meanwhile. Where the broker, and not we,
+/// ended that, another may own it before we notice: both then meet the same events in the same order, and the inbox
+/// lets each take effect once.
 #[async_trait]
 pub trait Partition: Send + Sync {
     /// Its number, from 0.
@@ -130,6 +143,8 @@ pub struct ConsumerBinding {
     pub partitions: u32,
     /// Which partitions this instance prefers; never which it may take over.
     pub instance: Option<Instance>,
+    /// Whether it may take over partitions of other instances; binders whose brokers assign them do not ask.
+    pub takeover: bool,
     /// The most messages in one batch.
     pub batch: u32,
 }
@@ -174,6 +189,8 @@ pub struct Received {
     pub position: Position,
     /// When it was sent, in milliseconds since 1970.
     pub timestamp: i64,
+    /// What the message says it is, where it says so; such as `application/json`.
+    pub content_type: Option<String>,
     /// All headers.
     pub headers: Headers,
     /// The body, whatever it is.

@@ -25,7 +25,7 @@ use crate::database::Database;
 use crate::error::{ApiError, error_bodies};
 use crate::messaging::processor::{Handler, Subscription, process};
 use crate::messaging::retry::Waiting;
-use crate::messaging::{Binder, BinderError, Consumer, ConsumerBinding};
+use crate::messaging::{BinderError, ConsumerBinding};
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
@@ -41,7 +41,7 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::{info, warn};
 
 /// A part of a service that runs until it is told to stop.
-type Part = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
+type Part = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
 
 /// A service as it is wired: routes, health, events.
 pub struct Service {
@@ -67,6 +67,12 @@ impl Service {
         let actuator = Actuator::new(info, &readiness)
             .indicator("diskSpace", crate::actuator::DiskSpace::new(&platform.config.data_dir))
             .readiness_indicator("binders", indicators::Binders(platform.binder.clone()));
+        // Spring shows a broker that its client knows beside its binder too.
+        let actuator = if platform.binder.name() == "rabbit" {
+            actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()))
+        } else {
+            actuator
+        };
         Self {
             name: info.name,
             platform: platform.clone(),
@@ -85,11 +91,11 @@ impl Service {
         self
     }
 
-    /// Runs `part` while the service runs; it ends when the token it gets is cancelled.
+    /// Runs `part` while the service runs; it ends when the token it gets is cancelled. An error ends the service.
     #[must_use]
     pub fn part<F>(mut self, part: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.parts.push(Box::new(move |stop| Box::pin(part(stop))));
         self
@@ -106,6 +112,7 @@ impl Service {
                 group: destination.group.to_owned(),
                 partitions: config.events.partitions,
                 instance: config.events.instance,
+                takeover: config.events.takeover,
                 batch: config.events.batch,
             },
             database: database.clone(),
@@ -119,9 +126,13 @@ impl Service {
             .readiness_indicator("db", indicators::Db(database.clone()))
             .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
         self.part(|stop| async move {
-            if let Some(consumer) = join(&*subscription.binder, &subscription.binding, &stop).await {
+            let Subscription { binder, binding, database, .. } = &subscription;
+            // Until the broker lets us in, health and readiness say what is missing.
+            let joined = until_bound(&stop, &binding.destination, || binder.consumer(binding, database)).await?;
+            if let Some(consumer) = joined {
                 process(subscription, consumer, stop).await;
             }
+            Ok(())
         })
     }
 
@@ -151,6 +162,7 @@ impl Service {
             if let Err(error) = served {
                 warn!(%error, "the HTTP server ended");
             }
+            Ok(())
         });
         self.readiness.accepting();
         info!(service = name, %address, "started");
@@ -173,20 +185,20 @@ impl Service {
         match ended {
             None => Ok(()),
             Some(ended) => {
-                ended.with_context(|| format!("a part of {name} panicked"))?;
+                ended.with_context(|| format!("a part of {name} panicked"))??;
                 anyhow::bail!("a part of {name} ended by itself")
             }
         }
     }
 }
 
-/// Joins a group as soon as the broker lets us; until then, health and readiness say what is missing.
-async fn join(binder: &dyn Binder, binding: &ConsumerBinding, stop: &CancellationToken) -> Option<Box<dyn Consumer>> {
-    until_bound(stop, &binding.destination, || binder.consumer(binding)).await
-}
-
-/// Tries `bind` until it succeeds or the service stops. A broker that is away is waited for.
-pub async fn until_bound<T, F>(stop: &CancellationToken, what: &str, bind: impl Fn() -> F) -> Option<T>
+/// Tries `bind` until it succeeds or the service stops. A broker that is away is waited for; one that refuses for good
+/// is an error.
+pub async fn until_bound<T, F>(
+    stop: &CancellationToken,
+    what: &str,
+    bind: impl Fn() -> F,
+) -> Result<Option<T>, BinderError>
 where
     F: Future<Output = Result<T, BinderError>>,
 {
@@ -194,11 +206,12 @@ where
     loop {
         let bound = tokio::select! {
             biased;
-            () = stop.cancelled() => return None,
+            () = stop.cancelled() => return Ok(None),
             bound = bind() => bound,
         };
         let error = match bound {
-            Ok(bound) => return Some(bound),
+            Ok(bound) => return Ok(Some(bound)),
+            Err(refused @ BinderError::Refused { .. }) => return Err(refused),
             Err(error) => anyhow::Error::from(error),
         };
         let pause = waiting
@@ -209,7 +222,7 @@ where
             .pause();
         tokio::select! {
             biased;
-            () = stop.cancelled() => return None,
+            () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -15,9 +15,10 @@ mod ownership;
 mod writer;
 
 use super::{
-    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer, ProducerBinding,
-    Received, Tail, Topic,
+    AUDIT_GROUP, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer,
+    ProducerBinding, Received, Tail, Topic,
 };
+use crate::database::Database;
 use anyhow::Context;
 use async_trait::async_trait;
 use log::Log;
@@ -26,9 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use writer::{Declaration, Writer};
-
-/// The group that everybody may read for a look at what was sent; nobody has to.
-pub const AUDIT_GROUP: &str = "auditGroup";
 
 /// The embedded binder. A clone is the same log.
 #[derive(Debug, Clone)]
@@ -66,7 +64,7 @@ impl Binder for EmbeddedBinder {
         Ok(Box::new(EmbeddedProducer(self.writer.clone())))
     }
 
-    async fn consumer(&self, binding: &ConsumerBinding) -> Result<Box<dyn Consumer>, BinderError> {
+    async fn consumer(&self, binding: &ConsumerBinding, _: &Database) -> Result<Box<dyn Consumer>, BinderError> {
         let groups = vec![(true, binding.group.clone())];
         let topic = self.declare(&binding.destination, binding.partitions, groups, false).await?;
         let ownership = ownership::Ownership::new(&self.locks, binding)

@@ -1,7 +1,7 @@
 //! What a message says: a thing with this key was created or deleted.
 
 use super::failure::Failure;
-use super::{Headers, Outgoing};
+use super::{Headers, Outgoing, Received};
 use crate::jackson::{self, Object};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -58,6 +58,14 @@ impl<T: Serialize> Event<T> {
 }
 
 impl<T: DeserializeOwned> Event<T> {
+    /// Reads a message that says nothing of its content or that it is JSON, which is what Java's converters take.
+    pub fn from_message(message: &Received) -> Result<Self, Failure> {
+        if let Some(content_type) = message.content_type.as_deref().filter(|content_type| !is_json(content_type)) {
+            return Err(Failure::Invalid(format!("the content type {content_type:?} is not application/json")));
+        }
+        Self::from_body(&message.body)
+    }
+
     /// Reads what our services and both editions of the Java landscape write. Text after the object is ignored and
     /// the time of creation is not looked at, so that no spelling of it can fail.
     pub fn from_body(body: &Bytes) -> Result<Self, Failure> {
@@ -89,6 +97,14 @@ impl<T: DeserializeOwned> Event<T> {
             EventType::Delete => Ok(Self::Delete { key }),
         }
     }
+}
+
+/// Whether a media type, with or without parameters, is `application/json` or one that is written in it.
+fn is_json(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    // Kafka's binder of the first edition writes it as a JSON text.
+    let media = media.trim_matches('"');
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) || media.is_empty()
 }
 
 /// The key of a message that may be no event: what a dead letter is shown with.
@@ -210,6 +226,18 @@ mod tests {
         }
         let failure = Event::<Value>::from_body(&Bytes::from_static(b"{\"key\":\xff}")).unwrap_err();
         assert!(matches!(failure, Failure::Invalid(_)));
+    }
+
+    #[test]
+    fn json_has_several_names() {
+        for name in
+            ["application/json", "Application/JSON; charset=UTF-8", "application/x+json", "\"application/json\"", ""]
+        {
+            assert!(is_json(name), "{name}");
+        }
+        for name in ["text/plain", "application/octet-stream", "application/x-java-serialized-object", "json"] {
+            assert!(!is_json(name), "{name}");
+        }
     }
 
     proptest! {

@@ -98,6 +98,7 @@ pub async fn process<H: Handler>(
         }
     }
     while workers.join_next().await.is_some() {}
+    consumer.leave().await;
 }
 
 /// Why a worker leaves its partition.

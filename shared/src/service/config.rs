@@ -3,16 +3,21 @@
 //! Each variable is a [`Variable`] with its default and its meaning, so that `--help` and the code cannot differ. A
 //! value that cannot be read ends the start with a sentence that names the variable, the value and what is allowed.
 
+mod databases;
+mod variables;
+
+pub use databases::{DatabaseUrl, Databases};
+pub use variables::{ConfigError, Variables};
+
 use crate::database::PoolConfig;
 use crate::messaging::Instance;
+use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+use variables::refused;
 
 /// One environment variable.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +33,23 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 
 const HOST: Variable = variable("HOST", "127.0.0.1", "address to listen on; 0.0.0.0 for all");
 const DATA_DIR: Variable = variable("DATA_DIR", "./data", "folder of the event log and the databases");
-const DATABASE_URL: Variable = variable("DATABASE_URL", "", "a service alone: its database, else a file in DATA_DIR");
+const DATABASE_URL: Variable =
+    variable("DATABASE_URL", "", "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE, else a file in DATA_DIR");
 const POOL: Variable = variable("DATABASE_POOL_SIZE", "4", "connections of each service that read at the same time");
 const POOL_WAIT: Variable = variable("DATABASE_WAIT_MS", "5000", "how long a statement waits for a connection or lock");
-const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded");
+const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded, rabbitmq");
+const RABBITMQ_URL: Variable =
+    variable("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/%2f", "the broker of BINDER=rabbitmq");
+const MANAGEMENT_URL: Variable = variable(
+    "RABBITMQ_MANAGEMENT_URL",
+    "",
+    "its management API, else port 15672 of its host; for its version and topics",
+);
 const PARTITIONS: Variable = variable("PARTITIONS", "1", "partitions of each topic");
 const INSTANCE_INDEX: Variable = variable("INSTANCE_INDEX", "", "which partitions this instance prefers, from 0");
 const INSTANCE_COUNT: Variable = variable("INSTANCE_COUNT", "", "how many instances prefer partitions");
+const TAKEOVER: Variable =
+    variable("TAKEOVER", "on", "off: keep to the partitions of INSTANCE_INDEX, beside Java instances on RabbitMQ");
 const BATCH_SIZE: Variable = variable("BATCH_SIZE", "500", "the most events applied in one transaction");
 const RETENTION: Variable =
     variable("RETENTION_HOURS", "24", "how long settled messages are kept; message ids are remembered twice as long");
@@ -51,7 +66,7 @@ const PRODUCT: Variable = variable("PRODUCT_SERVICE_URL", "http://localhost:7001
 const RECOMMENDATION: Variable =
     variable("RECOMMENDATION_SERVICE_URL", "http://localhost:7002", "composite: the recommendation service");
 const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
-const LOG: Variable = variable("RUST_LOG", "info", "what is logged, as the tracing crates read it");
+const LOG: Variable = variable("RUST_LOG", "info,lapin=off", "what is logged, as the tracing crates read it");
 
 /// Every variable that every program reads, in the order of `--help`; the ports come first.
 const COMMON: &[Variable] = &[
@@ -61,9 +76,12 @@ const COMMON: &[Variable] = &[
     POOL,
     POOL_WAIT,
     BINDER,
+    RABBITMQ_URL,
+    MANAGEMENT_URL,
     PARTITIONS,
     INSTANCE_INDEX,
     INSTANCE_COUNT,
+    TAKEOVER,
     BATCH_SIZE,
     RETENTION,
     ATTEMPTS,
@@ -88,8 +106,8 @@ pub struct Config {
     pub host: IpAddr,
     /// `DATA_DIR`: the folder of the event log and the databases.
     pub data_dir: PathBuf,
-    /// `DATABASE_URL`: the database of a service that runs alone.
-    pub database_url: Option<String>,
+    /// `DATABASE_URL`, and those of the services by name.
+    pub databases: Databases,
     /// `DATABASE_POOL_SIZE`, `DATABASE_WAIT_MS`.
     pub pool: PoolConfig,
     /// How events travel.
@@ -107,14 +125,27 @@ pub struct Config {
 /// How events travel.
 #[derive(Debug, Clone)]
 pub struct Events {
+    /// `BINDER`: where events travel.
+    pub binder: BinderKind,
     /// `PARTITIONS`: partitions of each topic.
     pub partitions: u32,
     /// `INSTANCE_INDEX` and `INSTANCE_COUNT`: which partitions this instance prefers.
     pub instance: Option<Instance>,
+    /// `TAKEOVER`: whether this instance takes over partitions of others.
+    pub takeover: bool,
     /// `BATCH_SIZE`: the most events applied in one transaction.
     pub batch: u32,
     /// `RETENTION_HOURS`: how long settled messages are kept.
     pub retention: Duration,
+}
+
+/// Where events travel.
+#[derive(Debug, Clone)]
+pub enum BinderKind {
+    /// In the log under `DATA_DIR`.
+    Embedded,
+    /// Over the broker at `RABBITMQ_URL`; with the `RABBITMQ_MANAGEMENT_URL`, where it is set.
+    RabbitMq(RabbitUrl, Option<String>),
 }
 
 /// Limits of size and time.
@@ -143,111 +174,9 @@ pub struct Cores {
     pub review: String,
 }
 
-/// A value that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable} is {value:?}: allowed is {allowed}")]
-pub struct ConfigError {
-    variable: String,
-    value: String,
-    allowed: String,
-}
-
-/// The environment of the process, read once; tests make their own.
-#[derive(Debug, Clone, Default)]
-pub struct Variables(BTreeMap<String, String>);
-
-impl Variables {
-    /// The variables of this process.
-    pub fn from_env() -> Self {
-        // The one place where the environment is read.
-        #[expect(clippy::disallowed_methods)]
-        let all = std::env::vars_os();
-        // A value that is no UTF-8 is kept in a readable form, to be refused or shown: dropped, it would count as unset.
-        let text = |value: OsString| value.to_string_lossy().into_owned();
-        Self(all.map(|(name, value)| (text(name), text(value))).collect())
-    }
-
-    /// The port in variable `name`, where 0 is any free one.
-    pub fn port(&self, name: &str, default: u16) -> Result<u16, ConfigError> {
-        self.parse(name, &default.to_string(), "a port from 0 to 65535")
-    }
-
-    /// The text in variable `name`; an empty one counts as unset.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    fn parse<T: FromStr>(&self, name: &str, default: &str, allowed: &str) -> Result<T, ConfigError> {
-        let value = self.text(name).unwrap_or(default).trim();
-        value.parse().map_err(|_| refused(name, value, allowed))
-    }
-
-    fn read<T: FromStr>(&self, variable: Variable, allowed: &str) -> Result<T, ConfigError> {
-        self.parse(variable.name, variable.default, allowed)
-    }
-
-    fn number(&self, variable: Variable, least: u32, most: u32) -> Result<u32, ConfigError> {
-        let allowed = format!("a whole number from {least} to {most}");
-        let number: u32 = self.read(variable, &allowed)?;
-        if (least..=most).contains(&number) {
-            return Ok(number);
-        }
-        Err(refused(variable.name, &number.to_string(), &allowed))
-    }
-
-    fn millis(&self, variable: Variable, least: u32) -> Result<Duration, ConfigError> {
-        Ok(Duration::from_millis(self.number(variable, least, 86_400_000)?.into()))
-    }
-
-    fn url(&self, variable: Variable) -> Result<String, ConfigError> {
-        let value = self.text(variable.name).unwrap_or(variable.default).trim_end_matches('/');
-        let plain = value.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.path() == "/");
-        plain.map(|_| value.to_owned()).ok_or_else(|| refused(variable.name, value, "a URL such as http://host:port"))
-    }
-
-    fn instance(&self) -> Result<Option<Instance>, ConfigError> {
-        let (index, count) = (self.text(INSTANCE_INDEX.name), self.text(INSTANCE_COUNT.name));
-        let Some(text) = index else {
-            return Ok(None);
-        };
-        let count = match count {
-            None => return Err(refused(INSTANCE_COUNT.name, "", "a whole number, since INSTANCE_INDEX is set")),
-            Some(_) => self.number(INSTANCE_COUNT, 1, 1000)?,
-        };
-        let index = self.number(INSTANCE_INDEX, 0, 999)?;
-        if index >= count {
-            return Err(refused(INSTANCE_INDEX.name, text, "a number below INSTANCE_COUNT"));
-        }
-        Ok(Some(Instance { index, count }))
-    }
-}
-
-impl<const N: usize> From<[(&str, &str); N]> for Variables {
-    fn from(pairs: [(&str, &str); N]) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-}
-
-fn refused(variable: &str, value: &str, allowed: &str) -> ConfigError {
-    ConfigError { variable: variable.to_owned(), value: value.to_owned(), allowed: allowed.to_owned() }
-}
-
 impl Config {
     /// Reads all of it, or names the first value that cannot be read.
     pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
-        let database_url = variables.text(DATABASE_URL.name).map(str::to_owned);
-        if let Some(url) = database_url.as_deref().filter(|url| !url.starts_with("sqlite:")) {
-            // What stands behind the scheme may hold a password.
-            let scheme = url.split(':').next().unwrap_or_default();
-            return Err(refused(DATABASE_URL.name, &format!("{scheme}:…"), "sqlite:PATH"));
-        }
-        if let Some(url) = database_url.as_deref().filter(|url| url.contains(":memory:")) {
-            // Each connection would have a database of its own, and none would be there after a stop.
-            return Err(refused(DATABASE_URL.name, url, "sqlite:PATH"));
-        }
-        if let Some(binder) = variables.text(BINDER.name).filter(|binder| *binder != BINDER.default) {
-            return Err(refused(BINDER.name, binder, BINDER.default));
-        }
         let multiplier: f64 = variables.read(MULTIPLIER, "a number from 1 to 100")?;
         if !(1.0..=100.0).contains(&multiplier) {
             return Err(refused(MULTIPLIER.name, &multiplier.to_string(), "a number from 1 to 100"));
@@ -255,11 +184,13 @@ impl Config {
         Ok(Self {
             host: variables.read(HOST, "an IP address")?,
             data_dir: PathBuf::from(variables.text(DATA_DIR.name).unwrap_or(DATA_DIR.default)),
-            database_url,
+            databases: Databases::read(variables)?,
             pool: PoolConfig { max_readers: variables.number(POOL, 1, 1000)?, wait: variables.millis(POOL_WAIT, 1)? },
             events: Events {
+                binder: binder(variables)?,
                 partitions: variables.number(PARTITIONS, 1, 1000)?,
-                instance: variables.instance()?,
+                instance: instance(variables)?,
+                takeover: takeover(variables)?,
                 batch: variables.number(BATCH_SIZE, 1, 10_000)?,
                 retention: Duration::from_secs(3600 * u64::from(variables.number(RETENTION, 0, 87_600)?)),
             },
@@ -284,6 +215,54 @@ impl Config {
             log: variables.text(LOG.name).unwrap_or(LOG.default).to_owned(),
         })
     }
+}
+
+/// `BINDER` and what it needs.
+fn binder(variables: &Variables) -> Result<BinderKind, ConfigError> {
+    match variables.text(BINDER.name).unwrap_or(BINDER.default) {
+        "embedded" => Ok(BinderKind::Embedded),
+        "rabbitmq" => {
+            let url = variables.text(RABBITMQ_URL.name).unwrap_or(RABBITMQ_URL.default);
+            // The value may hold a password.
+            let url =
+                url.parse().map_err(|error: anyhow::Error| refused(RABBITMQ_URL.name, "…", &error.to_string()))?;
+            let management = match variables.text(MANAGEMENT_URL.name) {
+                None => None,
+                Some(_) => Some(variables.url(MANAGEMENT_URL)?),
+            };
+            Ok(BinderKind::RabbitMq(url, management))
+        }
+        other => Err(refused(BINDER.name, other, "embedded or rabbitmq")),
+    }
+}
+
+/// `TAKEOVER`.
+fn takeover(variables: &Variables) -> Result<bool, ConfigError> {
+    match variables.text(TAKEOVER.name).unwrap_or(TAKEOVER.default) {
+        "on" => Ok(true),
+        "off" if variables.text(INSTANCE_INDEX.name).is_none() => {
+            Err(refused(TAKEOVER.name, "off", "on, since INSTANCE_INDEX is not set"))
+        }
+        "off" => Ok(false),
+        other => Err(refused(TAKEOVER.name, other, "on or off")),
+    }
+}
+
+/// `INSTANCE_INDEX` and `INSTANCE_COUNT`.
+fn instance(variables: &Variables) -> Result<Option<Instance>, ConfigError> {
+    let (index, count) = (variables.text(INSTANCE_INDEX.name), variables.text(INSTANCE_COUNT.name));
+    let Some(text) = index else {
+        return Ok(None);
+    };
+    let count = match count {
+        None => return Err(refused(INSTANCE_COUNT.name, "", "a whole number, since INSTANCE_INDEX is set")),
+        Some(_) => variables.number(INSTANCE_COUNT, 1, 1000)?,
+    };
+    let index = variables.number(INSTANCE_INDEX, 0, 999)?;
+    if index >= count {
+        return Err(refused(INSTANCE_INDEX.name, text, "a number below INSTANCE_COUNT"));
+    }
+    Ok(Some(Instance { index, count }))
 }
 
 /// The part of `--help` that lists the variables; `ports` are those of the program.
@@ -325,11 +304,13 @@ mod tests {
             ("PARTITIONS", "two", "PARTITIONS is \"two\": allowed is a whole number from 1 to 1000"),
             ("PARTITIONS", "0", "PARTITIONS is \"0\": allowed is a whole number from 1 to 1000"),
             ("HOST", "localhost:80", "HOST is \"localhost:80\": allowed is an IP address"),
-            ("BINDER", "carrier-pigeon", "BINDER is \"carrier-pigeon\": allowed is embedded"),
+            ("BINDER", "carrier-pigeon", "BINDER is \"carrier-pigeon\": allowed is embedded or rabbitmq"),
             ("RETRY_MULTIPLIER", "0.5", "RETRY_MULTIPLIER is \"0.5\": allowed is a number from 1 to 100"),
             ("RETRY_MULTIPLIER", "NaN", "RETRY_MULTIPLIER is \"NaN\": allowed is a number from 1 to 100"),
-            ("DATABASE_URL", "mysql://me:secret@host/db", "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH"),
-            ("DATABASE_URL", "sqlite::memory:", "DATABASE_URL is \"sqlite::memory:\": allowed is sqlite:PATH"),
+            ("DATABASE_URL", "mysql://me:secret@host/db", "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH or"),
+            ("DATABASE_URL", "sqlite::memory:", "DATABASE_URL is \"sqlite:…\": allowed is sqlite:PATH or"),
+            ("TAKEOVER", "off", "TAKEOVER is \"off\": allowed is on, since INSTANCE_INDEX is not set"),
+            ("TAKEOVER", "maybe", "TAKEOVER is \"maybe\": allowed is on or off"),
             ("REVIEW_SERVICE_URL", "review:80", "is \"review:80\": allowed is a URL such as http://host:port"),
             ("INSTANCE_INDEX", "0", "INSTANCE_COUNT is \"\": allowed is a whole number, since INSTANCE_INDEX is set"),
         ] {
@@ -342,7 +323,8 @@ mod tests {
 
     #[test]
     fn an_index_comes_with_its_count() {
-        let of = |index, count| Variables::from([("INSTANCE_INDEX", index), ("INSTANCE_COUNT", count)]).instance();
+        let of = |index, count| Variables::from([("INSTANCE_INDEX", index), ("INSTANCE_COUNT", count)]);
+        let of = |index, count| instance(&of(index, count));
         assert_eq!(of("1", "2").unwrap(), Some(Instance { index: 1, count: 2 }));
         assert_eq!(
             of("2", "2").unwrap_err().to_string(),

@@ -19,11 +19,31 @@ impl std::fmt::Debug for Binders {
 #[async_trait]
 impl Indicator for Binders {
     async fn check(&self) -> anyhow::Result<Health> {
-        let health = self.0.health().await;
-        let status = Health::from(if health.up { Status::Up } else { Status::Down });
-        let child = health.details.into_iter().fold(status, |health, (name, value)| health.with(name, value));
-        Ok(Health::composite([(self.0.name(), child)]))
+        Ok(Health::composite([(self.0.name(), broker(&*self.0).await)]))
     }
+}
+
+/// The broker behind the binder, by itself.
+#[derive(Clone)]
+pub struct Broker(pub Arc<dyn Binder>);
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Broker").field(&self.0.name()).finish()
+    }
+}
+
+#[async_trait]
+impl Indicator for Broker {
+    async fn check(&self) -> anyhow::Result<Health> {
+        Ok(broker(&*self.0).await)
+    }
+}
+
+async fn broker(binder: &dyn Binder) -> Health {
+    let health = binder.health().await;
+    let status = Health::from(if health.up { Status::Up } else { Status::Down });
+    health.details.into_iter().fold(status, |health, (name, value)| health.with(name, value))
 }
 
 /// `db`: whether the database answers.

@@ -1,9 +1,10 @@
 //! What the surroundings give to every service of a process.
 
-use super::config::Config;
+use super::config::{BinderKind, Config, DatabaseUrl};
 use crate::database::Database;
 use crate::messaging::Binder;
 use crate::messaging::embedded::EmbeddedBinder;
+use crate::messaging::rabbitmq::RabbitBinder;
 use anyhow::Context;
 use sqlx::migrate::Migrator;
 use std::sync::Arc;
@@ -24,18 +25,32 @@ impl std::fmt::Debug for Platform {
 }
 
 impl Platform {
-    /// Opens what `config` names.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
-        let folder = &config.data_dir;
-        let opened = EmbeddedBinder::open(folder, config.events.retention).await;
-        let binder = opened.with_context(|| format!("DATA_DIR {} cannot be used", folder.display()))?;
-        Ok(Self { config: Arc::new(config), binder: Arc::new(binder) })
+    /// Opens what `config` names, for the program `name`.
+    pub async fn open(config: Config, name: &str) -> anyhow::Result<Self> {
+        let binder: Arc<dyn Binder> = match &config.events.binder {
+            BinderKind::Embedded => {
+                let folder = &config.data_dir;
+                let opened = EmbeddedBinder::open(folder, config.events.retention).await;
+                Arc::new(opened.with_context(|| format!("DATA_DIR {} cannot be used", folder.display()))?)
+            }
+            BinderKind::RabbitMq(url, management) => {
+                Arc::new(RabbitBinder::open(url.clone(), management.as_deref(), name)?)
+            }
+        };
+        Ok(Self { config: Arc::new(config), binder })
     }
 
-    /// Opens the database of the service `name`: `DATABASE_URL`, or its file under `DATA_DIR`.
+    /// Opens the database of the service `name`: the one that the environment names, or its file under `DATA_DIR`.
     pub async fn database(&self, name: &str, tables: &Migrator) -> anyhow::Result<Database> {
-        let file = || format!("sqlite:{}", self.config.data_dir.join(format!("{name}.db")).display());
-        let url = self.config.database_url.clone().unwrap_or_else(file);
-        Database::open(&url, &self.config.pool, tables).await
+        let pool = &self.config.pool;
+        match self.config.databases.of(name) {
+            Some(DatabaseUrl { variable, url }) => {
+                Database::open(url, pool, tables).await.with_context(|| format!("{variable} cannot be used"))
+            }
+            None => {
+                let file = self.config.data_dir.join(format!("{name}.db"));
+                Database::open(&format!("sqlite:{}", file.display()), pool, tables).await
+            }
+        }
     }
 }

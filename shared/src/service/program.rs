@@ -36,12 +36,13 @@ where
     let variables = Variables::from_env();
     exit(match matches.subcommand_name() {
         Some(_) => healthcheck(&variables, &[("PORT", port)]).await,
-        None => run(&variables, port, wire).await,
+        None => run(&variables, name, port, wire).await,
     })
 }
 
 async fn run<F>(
     variables: &Variables,
+    name: &str,
     port: u16,
     wire: impl FnOnce(Platform, ServiceAddress) -> F,
 ) -> anyhow::Result<()>
@@ -53,7 +54,7 @@ where
     let listener = listen(config.host, "PORT", variables.port("PORT", port)?).await?;
     let shutdown = shutdown()?;
     let address = service_address(&listener).await?;
-    let service = wire(Platform::open(config).await?, address).await?;
+    let service = wire(Platform::open(config, name).await?, address).await?;
     service.run(listener, shutdown).await
 }
 

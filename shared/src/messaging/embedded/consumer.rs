@@ -66,6 +66,9 @@ impl Consumer for EmbeddedConsumer {
             self.look.tick().await;
         }
     }
+
+    // The locks of a member that is gone say so.
+    async fn leave(self: Box<Self>) {}
 }
 
 struct EmbeddedPartition {

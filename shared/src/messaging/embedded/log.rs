@@ -105,6 +105,7 @@ impl Log {
                 id: row.try_get(1)?,
                 position: Position(position),
                 timestamp,
+                content_type: None,
                 headers: serde_json::from_str(row.try_get(2)?).unwrap_or_default(),
                 body: body.into(),
                 origin: Headers::from_iter(origin),

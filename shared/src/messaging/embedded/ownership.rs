@@ -7,6 +7,7 @@
 //!
 //! What must never happen: a lock that outlives its [`Held`], or a partition handed out while its `Held` stands.
 
+use crate::messaging::sharing::owner;
 use crate::messaging::{ConsumerBinding, Instance};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -68,13 +69,12 @@ impl Ownership {
         let members = self.members()?;
         self.ours.retain(|_, ours| !ours.is_closed());
         for (&partition, ours) in &self.ours {
-            if partition >= count || owner(partition, self.instance, &members) != Some(self.slot) {
+            if partition >= count || !self.is_to_own(partition, &members) {
                 ours.send_replace(true);
             }
         }
         for partition in 0..count {
-            let to_be_ours = owner(partition, self.instance, &members) == Some(self.slot);
-            if !to_be_ours || self.ours.contains_key(&partition) {
+            if !self.is_to_own(partition, &members) || self.ours.contains_key(&partition) {
                 continue;
             }
             let mut path = self.prefix.clone().into_os_string();
@@ -86,6 +86,11 @@ impl Ownership {
             }
         }
         Ok(None)
+    }
+
+    fn is_to_own(&self, partition: u32, members: &BTreeSet<u32>) -> bool {
+        let preferred = self.instance.map(|instance| partition % instance.count.max(1));
+        owner(partition, preferred.as_ref(), members) == Some(&self.slot)
     }
 
     /// The slots that somebody holds, ours among them.
@@ -105,16 +110,6 @@ impl Ownership {
         }
         Ok(members)
     }
-}
-
-/// Who shall own `partition`, as every member with the same view computes it.
-fn owner(partition: u32, instance: Option<Instance>, members: &BTreeSet<u32>) -> Option<u32> {
-    let preferred = instance.map(|instance| partition % instance.count.max(1));
-    if let Some(index) = preferred.filter(|index| members.contains(index)) {
-        return Some(index);
-    }
-    let turn = partition as usize % members.len().max(1);
-    members.iter().nth(turn).copied()
 }
 
 fn slot_prefix(prefix: &Path) -> String {

@@ -92,7 +92,7 @@ impl<H: Handler> Worker<H> {
         for message in messages {
             // Of an event that stands twice in a batch, the first counts.
             if seen.insert(message.id.as_str()) {
-                events.push((message, Event::<H::Payload>::from_body(&message.body)?));
+                events.push((message, Event::<H::Payload>::from_message(message)?));
             }
         }
         let ids: Vec<&str> = events.iter().map(|(message, _)| message.id.as_str()).collect();

@@ -1,0 +1,163 @@
+//! Sends that share a window of confirms: many requests publish on one channel, and each waits for its own.
+
+use super::link::{ANSWER, Link, channel};
+use super::message::Publishing as Message;
+use super::names::Names;
+use super::topology::{PRECONDITION_FAILED, Topology, reply_code};
+use crate::messaging::{BinderError, Outgoing, Producer, ProducerBinding};
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, MaybeDone, join_all, maybe_done};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation, Connection};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore};
+
+pub(super) use super::message::Publishing;
+
+/// The most messages that wait for their confirms; more wait for their turn.
+const WINDOW: u32 = 4096;
+
+/// Publishes to the destinations of its bindings, or, without any, whatever it is given, one after the other.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    link: Link,
+    bindings: Vec<ProducerBinding>,
+    session: Mutex<Option<Session>>,
+    window: Semaphore,
+    /// How many permits the messages of one call take at the least.
+    least: u32,
+}
+
+/// A channel on which everything was declared.
+#[derive(Debug)]
+struct Session {
+    connection: Arc<Connection>,
+    channel: Channel,
+}
+
+/// A message on its way: pushed to the connection when first polled, done when confirmed.
+type Confirm = MaybeDone<BoxFuture<'static, lapin::Result<Confirmation>>>;
+
+impl Publisher {
+    pub(super) fn new(link: Link, bindings: Vec<ProducerBinding>) -> Self {
+        let least = if bindings.is_empty() { WINDOW } else { 1 };
+        Self { link, bindings, session: Mutex::new(None), window: Semaphore::new(WINDOW as usize), least }
+    }
+
+    /// Declares everything, unless that was done on the connection that is there.
+    pub(super) async fn declare(&self) -> Result<(), BinderError> {
+        self.link.first_connection().await?;
+        self.channel(&mut *self.session.lock().await).await.map(drop)
+    }
+
+    /// Returns once the broker has confirmed all of `messages`.
+    pub(super) async fn publish(&self, messages: Vec<Message>) -> Result<(), BinderError> {
+        let permits = u32::try_from(messages.len()).unwrap_or(WINDOW).clamp(self.least, WINDOW);
+        let _permits = self.window.acquire_many(permits).await.map_err(unconfirmed)?;
+        if let Some(reason) = self.link.blocked() {
+            return Err(blocked(&reason));
+        }
+        let confirms = {
+            // One after the other, so that the messages of a call stand together and each gets the confirm of its own.
+            let mut session = self.session.lock().await;
+            let channel = self.channel(&mut session).await?;
+            messages.into_iter().map(|message| push(channel.clone(), message)).collect::<Vec<Confirm>>()
+        };
+        let confirmed = tokio::select! {
+            confirmed = all(confirms, self.least == WINDOW) => confirmed,
+            reason = self.link.until_blocked() => Err(blocked(&reason)),
+        };
+        if confirmed.is_err() {
+            self.forget().await;
+        }
+        confirmed
+    }
+
+    /// The channel of a session that is good, or of a new one.
+    async fn channel<'a>(&self, session: &'a mut Option<Session>) -> Result<&'a Channel, BinderError> {
+        let connection = self.link.connection()?;
+        let good =
+            |session: &Session| session.channel.status().connected() && Arc::ptr_eq(&session.connection, &connection);
+        let session = match session.take().filter(good) {
+            Some(good) => session.insert(good),
+            None => {
+                let new = tokio::time::timeout(ANSWER, self.open(connection)).await;
+                session.insert(new.map_err(unconfirmed)??)
+            }
+        };
+        Ok(&session.channel)
+    }
+
+    async fn open(&self, connection: Arc<Connection>) -> Result<Session, BinderError> {
+        let mut topology = Topology::open(connection.clone()).await?;
+        for binding in &self.bindings {
+            topology.producer(binding).await?;
+        }
+        let channel = channel(&connection).await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unconfirmed)?;
+        Ok(Session { connection, channel })
+    }
+
+    /// Lets the next send declare everything again: a queue may be gone, or the channel.
+    async fn forget(&self) {
+        *self.session.lock().await = None;
+    }
+}
+
+#[async_trait]
+impl Producer for Publisher {
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), BinderError> {
+        let mut publishing = Vec::with_capacity(messages.len());
+        for message in messages {
+            let bound = self.bindings.iter().find(|binding| binding.destination == message.destination);
+            let Some(binding) = bound else {
+                let source = anyhow::anyhow!("{:?} is no destination of this producer", message.destination);
+                return Err(BinderError::refused("send a message", source));
+            };
+            let names = Names::new(&binding.destination)?;
+            publishing.push(Message::event(message, &names, binding.partitions)?);
+        }
+        self.publish(publishing).await
+    }
+}
+
+/// Pushes a message to the connection.
+fn push(channel: Channel, message: Message) -> Confirm {
+    let Message { exchange, routing_key, properties, body } = message;
+    // A queue that takes nothing would otherwise lose it in silence.
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let confirmed =
+        async move { channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await };
+    let mut confirm = maybe_done(confirmed.boxed());
+    let _ = (&mut confirm).now_or_never();
+    confirm
+}
+
+/// Waits for all confirms. A refusal closes the channel: it speaks of these messages only if they were `alone` there.
+async fn all(mut confirms: Vec<Confirm>, alone: bool) -> Result<(), BinderError> {
+    join_all(confirms.iter_mut()).await;
+    for confirm in &mut confirms {
+        match std::pin::Pin::new(confirm).take_output() {
+            Some(Ok(Confirmation::Ack(None))) => {}
+            Some(Ok(Confirmation::Ack(Some(returned)))) => {
+                let source = anyhow::anyhow!("no queue takes it: {} {}", returned.reply_code, returned.reply_text);
+                return Err(BinderError::unavailable("send a message", source));
+            }
+            Some(Err(error)) if alone && reply_code(&error) == Some(PRECONDITION_FAILED) => {
+                return Err(BinderError::refused("take a message", error));
+            }
+            Some(Err(error)) => return Err(unconfirmed(error)),
+            other => return Err(unconfirmed(anyhow::anyhow!("the broker answered {other:?}"))),
+        }
+    }
+    Ok(())
+}
+
+fn blocked(reason: &str) -> BinderError {
+    BinderError::unavailable("send a message", anyhow::anyhow!("RabbitMQ takes no messages: {reason}"))
+}
+
+fn unconfirmed(source: impl Into<anyhow::Error>) -> BinderError {
+    BinderError::unavailable("send a message that RabbitMQ confirms", source)
+}
