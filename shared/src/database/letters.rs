@@ -5,7 +5,7 @@ use super::Database;
 use super::rows::{self, List};
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
 
 /// Why there is a letter.
@@ -94,26 +94,29 @@ pub async fn write(
     letters: &[NewLetter<'_>],
 ) -> Result<(), sqlx::Error> {
     let now = jiff::Timestamp::now().as_millisecond();
-    for letter in letters {
-        sqlx::query(
+    // Not padded: a row that is there twice would have to be passed over, and a letter that is there already must not.
+    for batch in letters.chunks(rows::MOST) {
+        let sql = rows::statement(
             "INSERT INTO dead_letters
-                 (id, destination, partition, event_key, headers, origin, body, kind, cause, attempts, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(letter.id)
-        .bind(destination)
-        .bind(i64::from(partition))
-        .bind(letter.key)
-        .bind(letter.headers.as_str())
-        .bind(letter.origin.as_str())
-        .bind(letter.body)
-        .bind(letter.kind.name())
-        // PostgreSQL has no NUL in a text, and a letter must be writable whatever its cause says.
-        .bind(letter.cause.replace('\0', "\u{fffd}"))
-        .bind(i64::from(letter.attempts))
-        .bind(now)
-        .execute(&mut *connection)
-        .await?;
+                 (destination, partition, created_at, id, event_key, headers, origin, body, kind, cause, attempts) VALUES ",
+            List::Rows { given: 3, shared: "$1, $2, $3, ", columns: 8 },
+            batch.len(),
+            "",
+        );
+        let query = sqlx::query(sql).bind(destination).bind(i64::from(partition)).bind(now);
+        let query = batch.iter().fold(query, |query, letter| {
+            query
+                .bind(letter.id)
+                .bind(letter.key)
+                .bind(letter.headers.as_str())
+                .bind(letter.origin.as_str())
+                .bind(letter.body)
+                .bind(letter.kind.name())
+                // PostgreSQL has no NUL in a text, and a letter must be writable whatever its cause says.
+                .bind(letter.cause.replace('\0', "\u{fffd}"))
+                .bind(i64::from(letter.attempts))
+        });
+        query.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -145,17 +148,14 @@ pub async fn parked(
 
 /// The oldest letters of a partition that still need the broker's copy.
 pub async fn unsent(database: &Database, destination: &str, partition: u32) -> Result<Vec<Letter>, sqlx::Error> {
-    sqlx::query(
-        "SELECT * FROM dead_letters WHERE destination = $1 AND partition = $2 AND state = 'unsent'
-         ORDER BY sequence LIMIT 100",
-    )
-    .bind(destination)
-    .bind(i64::from(partition))
-    .fetch_all(database.readers())
-    .await?
-    .iter()
-    .map(letter)
-    .collect()
+    sqlx::query(select("WHERE destination = $1 AND partition = $2 AND state = 'unsent' ORDER BY sequence LIMIT 100"))
+        .bind(destination)
+        .bind(i64::from(partition))
+        .fetch_all(database.readers())
+        .await?
+        .iter()
+        .map(letter)
+        .collect()
 }
 
 /// Notes that the broker has its copy. A letter that somebody closed meanwhile stays closed.
@@ -175,7 +175,7 @@ pub async fn sent(connection: &mut AnyConnection, letters: &[Letter]) -> Result<
 
 /// The open letters behind `after`, in order, at most `limit`.
 pub async fn page(database: &Database, after: i64, limit: u32) -> Result<Vec<Letter>, sqlx::Error> {
-    sqlx::query("SELECT * FROM dead_letters WHERE state <> 'closed' AND sequence > $1 ORDER BY sequence LIMIT $2")
+    sqlx::query(select("WHERE state <> 'closed' AND sequence > $1 ORDER BY sequence LIMIT $2"))
         .bind(after)
         .bind(i64::from(limit))
         .fetch_all(database.readers())
@@ -193,8 +193,17 @@ pub async fn count(database: &Database) -> Result<i64, sqlx::Error> {
 
 /// The letter of this message, open or closed.
 pub async fn find(database: &Database, id: &str) -> Result<Option<Letter>, sqlx::Error> {
-    let row = sqlx::query("SELECT * FROM dead_letters WHERE id = $1").bind(id);
+    let row = sqlx::query(select("WHERE id = $1")).bind(id);
     row.fetch_optional(database.readers()).await?.as_ref().map(letter).transpose()
+}
+
+/// All columns by name: where a migration adds one, a statement that was prepared before it still holds.
+fn select(which: &'static str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT sequence, id, destination, partition, event_key, headers, origin, body, kind, cause, attempts,
+                generation, state, wanted, created_at
+         FROM dead_letters {which}"
+    ))
 }
 
 fn letter(row: &AnyRow) -> Result<Letter, sqlx::Error> {

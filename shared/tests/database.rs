@@ -1,0 +1,193 @@
+//! The tables that every service has, on each database: what the event layer asks of them is answered alike.
+
+// Outside the test functions too, a test that cannot go on ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use shared::database::inbox::{self, Outcome};
+use shared::database::letters::{self, Kind, NewLetter};
+use shared::database::{Database, PoolConfig, Trouble, trouble};
+use sqlx::migrate::Migrator;
+use std::collections::HashSet;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::servers::{Own, found, postgres};
+
+/// No tables but the shared ones.
+static NONE: Migrator = Migrator::DEFAULT;
+
+/// Every database there is here, each empty; the folder is that of the file.
+async fn databases() -> (Vec<Database>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut urls = vec![format!("sqlite:{}", folder.path().join("test.db").display())];
+    if let Some(server) = found(postgres().await) {
+        urls.push(server.database().await);
+    }
+    let mut databases = Vec::new();
+    for url in urls {
+        databases.push(open(&url).await);
+    }
+    (databases, folder)
+}
+
+async fn open(url: &str) -> Database {
+    Database::open(url, &PoolConfig::default(), &NONE).await.unwrap()
+}
+
+fn letter<'a>(id: &'a str, key: Option<i32>, kind: Kind) -> NewLetter<'a> {
+    let (headers, origin) = ("{\"h\":\"\\u0000\"}".to_owned(), "{}".to_owned());
+    NewLetter { id, key, headers, origin, body: b"\0\xff", kind, cause: "no\0luck".to_owned(), attempts: 3 }
+}
+
+#[tokio::test]
+async fn an_event_is_taken_once() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        // More than one statement, and a number of rows that is no power of two.
+        let ids: Vec<String> = (0..75).map(|number| format!("id-{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut transaction = database.begin().await.unwrap();
+        let some = inbox::take(&mut transaction, "d", 3, Outcome::Applied, &ids[10..20]).await.unwrap();
+        assert_eq!(some.len(), 10);
+        let rest = inbox::take(&mut transaction, "d", 3, Outcome::Applied, &ids).await.unwrap();
+        let expected: HashSet<&str> = ids[..10].iter().chain(&ids[20..]).copied().collect();
+        assert_eq!(rest, expected, "{database:?}");
+        inbox::mark_dead(&mut transaction, &ids[..40]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let dead: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox WHERE outcome = 'dead'")
+            .fetch_one(database.readers())
+            .await
+            .unwrap();
+        assert_eq!(dead, 40);
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn letters_stand_in_order_as_they_were_written() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        let ids: Vec<String> = (0..75).map(|number| format!("id-{number}")).collect();
+        let all: Vec<NewLetter<'_>> =
+            ids.iter().enumerate().map(|(n, id)| letter(id, (n > 0).then_some(7), Kind::Failed)).collect();
+        let mut transaction = database.begin().await.unwrap();
+        letters::write(&mut transaction, "d", 3, &all).await.unwrap();
+        let parked = letters::parked(&mut transaction, "d", &[5, 6, 7]).await.unwrap();
+        assert_eq!(parked.into_iter().collect::<Vec<_>>(), [(7, "id-1".to_owned())], "{database:?}");
+        transaction.commit().await.unwrap();
+
+        let page = letters::page(&database, 0, 1000).await.unwrap();
+        assert_eq!(page.iter().map(|letter| &letter.id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
+        assert!(page.is_sorted_by_key(|letter| letter.sequence));
+        assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 75);
+        let mut transaction = database.begin().await.unwrap();
+        letters::sent(&mut transaction, &page[..70]).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 5);
+        assert_eq!(letters::count(&database).await.unwrap(), 75);
+
+        let first = letters::find(&database, "id-0").await.unwrap().unwrap();
+        assert_eq!((first.key, first.partition, first.attempts, first.generation), (None, 3, 3, 0));
+        assert_eq!((first.body.as_slice(), first.cause.as_str()), (&b"\0\xff"[..], "no\u{fffd}luck"));
+        assert_eq!((first.state.as_str(), first.kind.as_str(), first.wanted), ("waiting", "failed", None));
+        assert_eq!(first.headers, "{\"h\":\"\\u0000\"}");
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_is_there_is_not_passed_over() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        let mut transaction = database.begin().await.unwrap();
+        letters::write(&mut transaction, "d", 0, &[letter("a", None, Kind::Invalid)]).await.unwrap();
+        let again = [letter("b", None, Kind::Invalid), letter("a", None, Kind::Invalid)];
+        let error = letters::write(&mut transaction, "d", 0, &again).await.unwrap_err();
+        assert_eq!(trouble(&error), Trouble::Constraint, "{error}");
+        transaction.rollback().await.unwrap();
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_and_has_no_letter_is_forgotten() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        let mut transaction = database.begin().await.unwrap();
+        inbox::take(&mut transaction, "d", 0, Outcome::Applied, &["a", "b", "c"]).await.unwrap();
+        letters::write(&mut transaction, "d", 0, &[letter("b", None, Kind::Invalid)]).await.unwrap();
+        assert_eq!(inbox::forget(&mut transaction, "d", 0, 0, 100).await.unwrap(), 0);
+        assert_eq!(inbox::forget(&mut transaction, "d", 1, i64::MAX, 100).await.unwrap(), 0);
+        assert_eq!(inbox::forget(&mut transaction, "d", 0, i64::MAX, 1).await.unwrap(), 1);
+        assert_eq!(inbox::forget(&mut transaction, "d", 0, i64::MAX, 100).await.unwrap(), 1);
+        transaction.commit().await.unwrap();
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn several_instances_may_open_an_empty_database_at_once() {
+    let Some(server) = found(postgres().await) else { return };
+    let url = server.database().await;
+    let opened = futures_util::future::join_all((0..8).map(|_| open(&url))).await;
+    for database in opened {
+        database.ping().await.unwrap();
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_is_a_sentence_without_the_password() {
+    let Some(server) = found(postgres().await) else { return };
+    let right = server.named("nowhere");
+    let wrong = right.replacen(":secret@", ":wr0ng@", 1);
+    let no_tls = format!("{right}?sslmode=require&password=secret");
+    for (url, sentence) in [
+        (&right, "database \"nowhere\" does not exist"),
+        (&wrong, "password authentication failed for user"),
+        (&no_tls, "TLS"),
+    ] {
+        let error = Database::open(url, &PoolConfig::default(), &NONE).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(sentence) && error.contains("/nowhere: "), "{error}");
+        assert!(!error.contains("secret") && !error.contains("wr0ng"), "{error}");
+    }
+    for url in ["postgres://me:secret@host:port/db", "mysql://me:secret@host/db"] {
+        let error = format!("{:#}", Database::open(url, &PoolConfig::default(), &NONE).await.unwrap_err());
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_prepared_when_it_comes_and_left_when_it_freezes() {
+    let Some(own) = found(Own::postgres().await) else { return };
+    let pool = PoolConfig { wait: Duration::from_secs(1), ..PoolConfig::default() };
+    let database = Database::open(&own.server.named("postgres"), &pool, &NONE).await.unwrap();
+    assert!(!format!("{database:?}").contains("secret"), "{database:?}");
+    let refused = database.ping().await.unwrap_err();
+    assert!(refused.to_string().contains("refused"), "the reason is told: {refused}");
+    assert_eq!(trouble(&refused), Trouble::Away);
+    own.start().await;
+    database.prepare().await.unwrap();
+    database.ping().await.unwrap();
+
+    let mut transaction = database.begin().await.unwrap();
+    inbox::take(&mut transaction, "d", 0, Outcome::Applied, &["a"]).await.unwrap();
+    own.freeze().await;
+    let given_up = tokio::time::timeout(Duration::from_millis(200), transaction.commit()).await;
+    assert!(given_up.is_err(), "a frozen server answers nothing");
+    assert_eq!(trouble(&database.ping().await.unwrap_err()), Trouble::Away);
+    for _ in 0..pool.max_readers {
+        assert_eq!(trouble(&database.begin().await.map(drop).unwrap_err()), Trouble::Away);
+    }
+    own.thaw().await;
+    // Nothing is left that holds a connection.
+    let all = futures_util::future::join_all((0..pool.max_readers).map(|_| database.begin())).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    drop(all);
+
+    own.freeze().await;
+    let start = std::time::Instant::now();
+    database.close().await;
+    assert!(start.elapsed() < Duration::from_secs(5), "who stops does not wait for a frozen server");
+    own.thaw().await;
+}
