@@ -4,10 +4,10 @@ use crate::{Running, SOON, eventually};
 use bytes::Bytes;
 use serde::Serialize;
 use shared::api::Destination;
-use shared::messaging::embedded::AUDIT_GROUP;
+
 use shared::messaging::event::Event;
 use shared::messaging::ids::MessageIds;
-use shared::messaging::{Headers, Outgoing, ProducerBinding, Received};
+use shared::messaging::{AUDIT_GROUP, Headers, Outgoing, ProducerBinding, Received};
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
 use shared::service::{Service, ServiceAddress};
@@ -32,7 +32,7 @@ impl Sandbox {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::read(&Variables::from(variables)).unwrap();
         config.data_dir = folder.path().to_owned();
-        Self { platform: Platform::open(config).await.unwrap(), _folder: folder }
+        Self { platform: Platform::open(config, "test").await.unwrap(), _folder: folder }
     }
 
     /// Runs the service that `wire` makes.
