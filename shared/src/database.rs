@@ -61,6 +61,16 @@ pub struct Database {
     prepared: Arc<OnceCell<()>>,
 }
 
+/// Why a database cannot be used yet.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the database {at}: {sentence}")]
+pub struct Unprepared {
+    at: Arc<str>,
+    sentence: String,
+    /// Whether that may pass by itself: a server that is away does, one that refuses us does not.
+    pub passes: bool,
+}
+
 /// Who made the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Product {
@@ -92,15 +102,20 @@ impl Database {
     }
 
     /// Runs the migrations, unless they have run since the database was opened. To be tried again where that fails.
-    pub async fn prepare(&self) -> Result<(), sqlx::Error> {
+    pub async fn prepare(&self) -> Result<(), Unprepared> {
         let migrated = async {
             let mut connection = self.connect().await?;
             for tables in self.tables.iter() {
-                tables.run(&mut connection).await?;
+                // What `run` does, whose future is not general enough to be sent to another thread.
+                tables.run_direct(None, &mut connection, false).await?;
             }
             connection.close().await
         };
-        self.prepared.get_or_try_init(|| migrated).await.copied()
+        self.prepared.get_or_try_init(|| migrated).await.copied().map_err(|error| Unprepared {
+            at: self.at.clone(),
+            sentence: postgres::sentence(&error),
+            passes: postgres::passes(&error),
+        })
     }
 
     /// Where single statements read.

@@ -127,6 +127,9 @@ impl Service {
             .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
         self.part(|stop| async move {
             let Subscription { binder, binding, database, .. } = &subscription;
+            if !until_prepared(&stop, database).await {
+                return Ok(());
+            }
             // Until the broker lets us in, health and readiness say what is missing.
             let joined = until_bound(&stop, &binding.destination, || binder.consumer(binding, database)).await?;
             if let Some(consumer) = joined {
@@ -188,6 +191,34 @@ impl Service {
                 ended.with_context(|| format!("a part of {name} panicked"))??;
                 anyhow::bail!("a part of {name} ended by itself")
             }
+        }
+    }
+}
+
+/// Prepares `database` as soon as it lets us, and tells whether that came before the stop. Until then, health and
+/// readiness say what is missing.
+async fn until_prepared(stop: &CancellationToken, database: &Database) -> bool {
+    let (mut waiting, mut said) = (Waiting::new(), None);
+    loop {
+        let prepared = tokio::select! {
+            biased;
+            () = stop.cancelled() => return false,
+            prepared = database.prepare() => prepared,
+        };
+        let Err(unprepared) = prepared else {
+            if said.is_some() {
+                info!(database = database.at(), "the database is there");
+            }
+            return true;
+        };
+        // Said once, and once more where somebody has to do something about it.
+        if said.replace(unprepared.passes) != Some(unprepared.passes) {
+            warn!(error = %unprepared, "events wait for the database; this is tried until it works");
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(waiting.pause()) => {}
         }
     }
 }

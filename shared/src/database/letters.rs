@@ -148,14 +148,9 @@ pub async fn parked(
 
 /// The oldest letters of a partition that still need the broker's copy.
 pub async fn unsent(database: &Database, destination: &str, partition: u32) -> Result<Vec<Letter>, sqlx::Error> {
-    sqlx::query(select("WHERE destination = $1 AND partition = $2 AND state = 'unsent' ORDER BY sequence LIMIT 100"))
-        .bind(destination)
-        .bind(i64::from(partition))
-        .fetch_all(database.readers())
-        .await?
-        .iter()
-        .map(letter)
-        .collect()
+    let sql = select("WHERE destination = $1 AND partition = $2 AND state = 'unsent' ORDER BY sequence LIMIT 100");
+    let unsent = sqlx::query(sql).bind(destination).bind(i64::from(partition)).fetch_all(database.readers());
+    database.in_time(unsent).await?.iter().map(letter).collect()
 }
 
 /// Notes that the broker has its copy. A letter that somebody closed meanwhile stays closed.
@@ -175,26 +170,21 @@ pub async fn sent(connection: &mut AnyConnection, letters: &[Letter]) -> Result<
 
 /// The open letters behind `after`, in order, at most `limit`.
 pub async fn page(database: &Database, after: i64, limit: u32) -> Result<Vec<Letter>, sqlx::Error> {
-    sqlx::query(select("WHERE state <> 'closed' AND sequence > $1 ORDER BY sequence LIMIT $2"))
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(database.readers())
-        .await?
-        .iter()
-        .map(letter)
-        .collect()
+    let sql = select("WHERE state <> 'closed' AND sequence > $1 ORDER BY sequence LIMIT $2");
+    let page = sqlx::query(sql).bind(after).bind(i64::from(limit)).fetch_all(database.readers());
+    database.in_time(page).await?.iter().map(letter).collect()
 }
 
 /// How many letters are open.
 pub async fn count(database: &Database) -> Result<i64, sqlx::Error> {
-    let row = sqlx::query("SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed'");
-    row.fetch_one(database.readers()).await?.try_get(0)
+    let count = sqlx::query("SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed'").fetch_one(database.readers());
+    database.in_time(count).await?.try_get(0)
 }
 
 /// The letter of this message, open or closed.
 pub async fn find(database: &Database, id: &str) -> Result<Option<Letter>, sqlx::Error> {
-    let row = sqlx::query(select("WHERE id = $1")).bind(id);
-    row.fetch_optional(database.readers()).await?.as_ref().map(letter).transpose()
+    let found = sqlx::query(select("WHERE id = $1")).bind(id).fetch_optional(database.readers());
+    database.in_time(found).await?.as_ref().map(letter).transpose()
 }
 
 /// All columns by name: where a migration adds one, a statement that was prepared before it still holds.

@@ -23,26 +23,31 @@ pub async fn beat(
     id: &str,
     index: Option<u32>,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    sqlx::query(
+    let beating = sqlx::query(
         "INSERT INTO members (id, destination, group_name, instance_index, beat) VALUES ($1, $2, $3, $4, 1)
          ON CONFLICT (id) DO UPDATE SET beat = members.beat + 1",
     )
     .bind(id)
     .bind(destination)
     .bind(group)
-    .bind(index.map(i64::from))
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await
+    .bind(index.map(i64::from));
+    let written = async {
+        let mut transaction = database.begin().await?;
+        beating.execute(&mut *transaction).await?;
+        transaction.commit().await
+    };
+    database.in_time(written).await
 }
 
 /// All members of a group.
 pub async fn list(database: &Database, destination: &str, group: &str) -> Result<Vec<Member>, sqlx::Error> {
-    sqlx::query("SELECT id, instance_index, beat FROM members WHERE destination = $1 AND group_name = $2")
-        .bind(destination)
-        .bind(group)
-        .fetch_all(database.readers())
+    let members =
+        sqlx::query("SELECT id, instance_index, beat FROM members WHERE destination = $1 AND group_name = $2")
+            .bind(destination)
+            .bind(group)
+            .fetch_all(database.readers());
+    database
+        .in_time(members)
         .await?
         .iter()
         .map(|row| {
@@ -58,9 +63,12 @@ pub async fn list(database: &Database, destination: &str, group: &str) -> Result
 
 /// Removes the rows of members that left.
 pub async fn remove(database: &Database, ids: &[&str]) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    for id in ids {
-        sqlx::query("DELETE FROM members WHERE id = $1").bind(*id).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
+    let removed = async {
+        let mut transaction = database.begin().await?;
+        for id in ids {
+            sqlx::query("DELETE FROM members WHERE id = $1").bind(*id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    };
+    database.in_time(removed).await
 }

@@ -37,17 +37,13 @@ pub(super) async fn open(url: &str, pool: &PoolConfig, tables: &Migrator) -> any
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(!connection.is_in_transaction())
+                    let there = meta.idle_for <= FRESH || connection.ping().await.is_ok();
+                    Ok(there && !connection.is_in_transaction())
                 })
             })
             // Who gave a statement up without an answer gives its connection back here. The pool would wait for that
             // answer for ever, with one connection less.
-            .after_release(move |connection, _| {
-                Box::pin(in_time(wait, async { connection.ping().await.map(|()| true) }))
-            })
+            .after_release(move |connection, _| Box::pin(in_time(wait, async { Ok(connection.ping().await.is_ok()) })))
             .connect_lazy_with(options.clone())
     };
     let database = Database {
@@ -61,9 +57,7 @@ pub(super) async fn open(url: &str, pool: &PoolConfig, tables: &Migrator) -> any
         prepared: Arc::default(),
     };
     match database.prepare().await {
-        Err(error) if !passes(&error) => {
-            Err(anyhow!("cannot open the database {}: {}", database.at(), sentence(&error)))
-        }
+        Err(unprepared) if !unprepared.passes => Err(unprepared.into()),
         _ => Ok(database),
     }
 }
@@ -100,9 +94,9 @@ fn without_secrets(options: &AnyConnectOptions) -> String {
     url.into()
 }
 
-/// Whether the database may become usable without anybody changing our configuration: the server cannot be reached,
+/// Whether a database that cannot be prepared may become usable without anybody changing our configuration: the server cannot be reached,
 /// starts, stops, has no connection or disk space left, or somebody holds a lock.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::PoolTimedOut => true,
         Error::Database(error) => match error.code() {
@@ -118,7 +112,7 @@ fn passes(error: &Error) -> bool {
 }
 
 /// What went wrong, in the server's words where it has some.
-fn sentence(error: &Error) -> String {
+pub(super) fn sentence(error: &Error) -> String {
     match error {
         Error::Database(error) => error.message().to_owned(),
         other => other.to_string(),

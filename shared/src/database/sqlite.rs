@@ -46,7 +46,7 @@ pub(super) async fn open(url: &str, pool: &PoolConfig, tables: &Migrator) -> any
         tables: migrators(&SHARED_TABLES, tables),
         prepared: Arc::default(),
     };
-    database.prepare().await.with_context(|| format!("cannot open the database {url}"))?;
+    database.prepare().await?;
     Ok(database)
 }
 

@@ -186,7 +186,7 @@ impl<H: Handler> Worker<H> {
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(rows)
         };
-        match forgotten.await {
+        match database.in_time(forgotten).await {
             Ok(rows) => rows >= PRUNE_MOST.into(),
             Err(error) => {
                 warn!(%error, "could not forget old events; this is tried again later");

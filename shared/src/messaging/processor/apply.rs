@@ -85,8 +85,13 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    /// Applies what is new in `messages`, in one transaction: inbox, then parked keys, then effects.
+    /// Applies what is new in `messages`, unless the database leaves us without an answer.
     async fn attempt(&self, messages: &[Received]) -> Result<Applied, Failure> {
+        self.subscription.database.in_time(self.transact(messages)).await
+    }
+
+    /// Applies what is new in `messages`, in one transaction: inbox, then parked keys, then effects.
+    async fn transact(&self, messages: &[Received]) -> Result<Applied, Failure> {
         let mut seen = HashSet::with_capacity(messages.len());
         let mut events = Vec::with_capacity(messages.len());
         for message in messages {

@@ -25,7 +25,7 @@ impl<H: Handler> Worker<H> {
         let letter = NewLetter { key, kind, cause, attempts, ..NewLetter::of(message) };
         let mut outage = Outage::new("write a dead letter");
         loop {
-            match self.write_letter(&letter).await {
+            match self.subscription.database.in_time(self.write_letter(&letter)).await {
                 Ok(true) => {
                     let (id, key, cause) = (letter.id, key_text(key), &letter.cause);
                     error!(destination, partition, id, %key, attempts, ?kind, cause, "event given up: it is a dead letter");
@@ -77,7 +77,7 @@ impl<H: Handler> Worker<H> {
                 letters::sent(&mut transaction, &unsent).await?;
                 transaction.commit().await
             };
-            if let Err(error) = noted.await {
+            if let Err(error) = database.in_time(noted).await {
                 self.wait(outage.pause(error)).await?;
             }
         }
