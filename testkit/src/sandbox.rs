@@ -1,5 +1,6 @@
 //! A place of its own for the services of one test: a folder that is removed at the end, a configuration, a binder.
 
+use crate::servers::{found, postgres};
 use crate::{Running, SOON, eventually};
 use bytes::Bytes;
 use serde::Serialize;
@@ -33,6 +34,16 @@ impl Sandbox {
         let mut config = Config::read(&Variables::from(variables)).unwrap();
         config.data_dir = folder.path().to_owned();
         Self { platform: Platform::open(config, "test").await.unwrap(), _folder: folder }
+    }
+
+    /// As the landscape is without any variable set, and once more with PostgreSQL where there is such a server. A
+    /// service alone: services that shared the database would share its tables.
+    pub async fn on_each_database() -> Vec<Self> {
+        let mut sandboxes = vec![Self::new().await];
+        if let Some(server) = found(postgres().await) {
+            sandboxes.push(Self::with([("DATABASE_URL", server.database().await.as_str())]).await);
+        }
+        sandboxes
     }
 
     /// Runs the service that `wire` makes.
