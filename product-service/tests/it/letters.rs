@@ -11,111 +11,115 @@ const LETTERS: &str = "/actuator/deadletters";
 
 #[tokio::test]
 async fn letters_are_listed_page_by_page() {
-    let sandbox = Sandbox::new().await;
-    let mut service = start(&sandbox).await;
-    let empty = service.get(LETTERS).await;
-    assert_eq!((empty.status, empty.text()), (200, r#"{"deadLetters":[],"total":0,"next":null}"#));
-    let mut ids = Vec::new();
-    for _ in 0..5 {
-        ids.push(sandbox.publish(PRODUCTS, 1, "{bad").await);
-    }
-    service.letters(5).await;
-
-    let (mut seen, mut after, mut pages) = (Vec::new(), 0, 0);
-    loop {
-        let page = service.get(&format!("{LETTERS}?after={after}&limit=2")).await.json();
-        assert_eq!(page["total"], 5);
-        let letters = page["deadLetters"].as_array().unwrap();
-        seen.extend(letters.iter().map(|letter| letter["id"].as_str().unwrap().to_owned()));
-        pages += 1;
-        match &page["next"] {
-            Value::Null => break,
-            next => after = next.as_i64().unwrap(),
+    for sandbox in Sandbox::on_each_database().await {
+        let mut service = start(&sandbox).await;
+        let empty = service.get(LETTERS).await;
+        assert_eq!((empty.status, empty.text()), (200, r#"{"deadLetters":[],"total":0,"next":null}"#));
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            ids.push(sandbox.publish(PRODUCTS, 1, "{bad").await);
         }
+        service.letters(5).await;
+
+        let (mut seen, mut after, mut pages) = (Vec::new(), 0, 0);
+        loop {
+            let page = service.get(&format!("{LETTERS}?after={after}&limit=2")).await.json();
+            assert_eq!(page["total"], 5);
+            let letters = page["deadLetters"].as_array().unwrap();
+            seen.extend(letters.iter().map(|letter| letter["id"].as_str().unwrap().to_owned()));
+            pages += 1;
+            match &page["next"] {
+                Value::Null => break,
+                next => after = next.as_i64().unwrap(),
+            }
+        }
+        assert_eq!((seen, pages), (ids, 3));
+        assert_eq!(service.get(&format!("{LETTERS}?after=99")).await.json()["deadLetters"], json!([]));
+        assert_eq!(service.get(&format!("{LETTERS}?limit=0")).await.json()["deadLetters"].as_array().unwrap().len(), 1);
+        assert_eq!(service.get(&format!("{LETTERS}?limit=9999")).await.json()["next"], Value::Null);
+        service.stop().await;
     }
-    assert_eq!((seen, pages), (ids, 3));
-    assert_eq!(service.get(&format!("{LETTERS}?after=99")).await.json()["deadLetters"], json!([]));
-    assert_eq!(service.get(&format!("{LETTERS}?limit=0")).await.json()["deadLetters"].as_array().unwrap().len(), 1);
-    assert_eq!(service.get(&format!("{LETTERS}?limit=9999")).await.json()["next"], Value::Null);
-    service.stop().await;
 }
 
 #[tokio::test]
 async fn a_letter_is_listed_with_what_became_of_it() {
-    let sandbox = Sandbox::new().await;
-    let mut service = start(&sandbox).await;
-    sandbox.create(PRODUCTS, 1, product(1, "a")).await;
-    let id = sandbox.create(PRODUCTS, 1, product(1, "b")).await;
-    let mut letter = service.letters(1).await.remove(0);
-    let created_at = letter["createdAt"].take();
-    assert!(created_at.as_str().is_some_and(|time| time.ends_with('Z')), "{created_at}");
-    let expected = json!({
-        "sequence": 1, "id": id, "destination": "products", "partition": 0, "key": 1, "kind": "invalid",
-        "cause": "Duplicate key, Product Id: 1", "attempts": 1, "generation": 0, "state": "waiting", "wanted": null,
-        "createdAt": null
-    });
-    assert_eq!(letter, expected);
-    service.stop().await;
+    for sandbox in Sandbox::on_each_database().await {
+        let mut service = start(&sandbox).await;
+        sandbox.create(PRODUCTS, 1, product(1, "a")).await;
+        let id = sandbox.create(PRODUCTS, 1, product(1, "b")).await;
+        let mut letter = service.letters(1).await.remove(0);
+        let created_at = letter["createdAt"].take();
+        assert!(created_at.as_str().is_some_and(|time| time.ends_with('Z')), "{created_at}");
+        let expected = json!({
+            "sequence": 1, "id": id, "destination": "products", "partition": 0, "key": 1, "kind": "invalid",
+            "cause": "Duplicate key, Product Id: 1", "attempts": 1, "generation": 0, "state": "waiting", "wanted": null,
+            "createdAt": null
+        });
+        assert_eq!(letter, expected);
+        service.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_letter_is_shown_with_everything_it_came_with() {
-    let sandbox = Sandbox::new().await;
-    let mut service = start(&sandbox).await;
-    let message = |id: &str, body: &'static [u8]| Outgoing {
-        destination: PRODUCTS.name.to_owned(),
-        id: id.to_owned(),
-        key: 1,
-        headers: Headers::from_iter([("traceparent".to_owned(), "00-1-2-3".into()), ("n".to_owned(), 7.into())]),
-        body: body.into(),
-    };
-    let messages = [
-        message("json", br#"{"eventType":"UPDATE","key":1}"#),
-        message("text", b"no json"),
-        message("bytes", b"\xff\x00"),
-        message("empty", b""),
-        message("a/b c", b"x"),
-    ];
-    sandbox.send(PRODUCTS, messages.to_vec()).await;
-    let listed = service.letters(5).await;
+    for sandbox in Sandbox::on_each_database().await {
+        let mut service = start(&sandbox).await;
+        let message = |id: &str, body: &'static [u8]| Outgoing {
+            destination: PRODUCTS.name.to_owned(),
+            id: id.to_owned(),
+            key: 1,
+            headers: Headers::from_iter([("traceparent".to_owned(), "00-1-2-3".into()), ("n".to_owned(), 7.into())]),
+            body: body.into(),
+        };
+        let messages = [
+            message("json", br#"{"eventType":"UPDATE","key":1}"#),
+            message("text", b"no json"),
+            message("bytes", b"\xff\x00"),
+            message("empty", b""),
+            message("a/b c", b"x"),
+        ];
+        sandbox.send(PRODUCTS, messages.to_vec()).await;
+        let listed = service.letters(5).await;
 
-    let whole = service.get(&format!("{LETTERS}/json")).await.json();
-    for (field, value) in listed[0].as_object().unwrap() {
-        assert_eq!(&whole[field], value, "{field}");
+        let whole = service.get(&format!("{LETTERS}/json")).await.json();
+        for (field, value) in listed[0].as_object().unwrap() {
+            assert_eq!(&whole[field], value, "{field}");
+        }
+        assert_eq!(whole["headers"], json!({"traceparent": "00-1-2-3", "n": 7}));
+        assert_eq!(whole["origin"]["offset"], 0);
+        assert_eq!((&whole["body"], whole.get("bodyBase64")), (&json!({"eventType": "UPDATE", "key": 1}), None));
+        for (id, body, base64) in [
+            ("text", Some(json!("no json")), None),
+            ("empty", Some(json!("")), None),
+            ("bytes", None, Some(json!("/wA="))),
+            ("a%2Fb%20c", Some(json!("x")), None),
+        ] {
+            let whole = service.get(&format!("{LETTERS}/{id}")).await.json();
+            assert_eq!((whole.get("body"), whole.get("bodyBase64")), (body.as_ref(), base64.as_ref()), "{id}");
+        }
+        service.stop().await;
     }
-    assert_eq!(whole["headers"], json!({"traceparent": "00-1-2-3", "n": 7}));
-    assert_eq!(whole["origin"]["offset"], 0);
-    assert_eq!((&whole["body"], whole.get("bodyBase64")), (&json!({"eventType": "UPDATE", "key": 1}), None));
-    for (id, body, base64) in [
-        ("text", Some(json!("no json")), None),
-        ("empty", Some(json!("")), None),
-        ("bytes", None, Some(json!("/wA="))),
-        ("a%2Fb%20c", Some(json!("x")), None),
-    ] {
-        let whole = service.get(&format!("{LETTERS}/{id}")).await.json();
-        assert_eq!((whole.get("body"), whole.get("bodyBase64")), (body.as_ref(), base64.as_ref()), "{id}");
-    }
-    service.stop().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_listed_has_the_one_body() {
-    let sandbox = Sandbox::new().await;
-    let service = start(&sandbox).await;
-    let sentence = r#""Invalid query: after and limit are whole numbers"}"#;
-    for (path, query, status, error, message) in [
-        (LETTERS, "?after=x", 400, "Bad Request", sentence),
-        (LETTERS, "?limit=-1", 400, "Bad Request", sentence),
-        (LETTERS, "?limit=", 400, "Bad Request", sentence),
-        ("/actuator/deadletters/nope", "", 404, "Not Found", r#""No dead letter found for id: nope"}"#),
-        ("/actuator/deadletters/1/2", "", 404, "Not Found", "null}"),
-    ] {
-        let answer = service.get(&format!("{path}{query}")).await;
-        let expected = format!(r#"{{"path":"{path}","status":{status},"error":"{error}","message":{message}"#);
-        assert_eq!((answer.status, answer.failure()), (status, expected), "{path}{query}");
+    for sandbox in Sandbox::on_each_database().await {
+        let service = start(&sandbox).await;
+        let sentence = r#""Invalid query: after and limit are whole numbers"}"#;
+        for (path, query, status, error, message) in [
+            (LETTERS, "?after=x", 400, "Bad Request", sentence),
+            (LETTERS, "?limit=-1", 400, "Bad Request", sentence),
+            (LETTERS, "?limit=", 400, "Bad Request", sentence),
+            ("/actuator/deadletters/nope", "", 404, "Not Found", r#""No dead letter found for id: nope"}"#),
+            ("/actuator/deadletters/1/2", "", 404, "Not Found", "null}"),
+        ] {
+            let answer = service.get(&format!("{path}{query}")).await;
+            let expected = format!(r#"{{"path":"{path}","status":{status},"error":"{error}","message":{message}"#);
+            assert_eq!((answer.status, answer.failure()), (status, expected), "{path}{query}");
+        }
+        let answer = Answer::to(service.request(Method::PUT, LETTERS)).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET,HEAD")));
+        assert!(answer.failure().contains("Request method 'PUT' is not supported."));
+        service.stop().await;
     }
-    let answer = Answer::to(service.request(Method::PUT, LETTERS)).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET,HEAD")));
-    assert!(answer.failure().contains("Request method 'PUT' is not supported."));
-    service.stop().await;
 }

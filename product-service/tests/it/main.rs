@@ -6,6 +6,7 @@
 mod events;
 mod health;
 mod letters;
+mod postgres;
 mod reads;
 
 use shared::api::Product;
