@@ -147,13 +147,15 @@ async fn apply(binder: Arc<EmbeddedBinder>, folder: &Path) -> f64 {
         group: "group".to_owned(),
         partitions: 1,
         instance: None,
+        takeover: true,
         batch: 500,
     };
-    let consumer = binder.consumer(&binding).await.unwrap();
+    let database = database(folder, "things.db").await;
+    let consumer = binder.consumer(&binding, &database).await.unwrap();
     let subscription = Subscription {
         binder: binder.clone(),
         binding,
-        database: database(folder, "things.db").await,
+        database,
         handler: Things,
         retry: RetryPolicy {
             max_attempts: 1,

@@ -1,6 +1,7 @@
 //! A binder whose producer fails as a test says.
 
 use async_trait::async_trait;
+use shared::database::Database;
 use shared::messaging::{
     Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer, ProducerBinding,
     Tail, Topic,
@@ -68,8 +69,8 @@ impl Binder for Broken {
         Ok(Box::new(BrokenProducer { inner, broker: self.clone() }))
     }
 
-    async fn consumer(&self, binding: &ConsumerBinding) -> Result<Box<dyn Consumer>, BinderError> {
-        self.inner.consumer(binding).await
+    async fn consumer(&self, binding: &ConsumerBinding, database: &Database) -> Result<Box<dyn Consumer>, BinderError> {
+        self.inner.consumer(binding, database).await
     }
 
     async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {

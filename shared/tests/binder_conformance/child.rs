@@ -1,7 +1,8 @@
 //! Other processes on the same broker, to be killed: this binary again, told its task by its environment.
 
-use crate::lab::{GROUP, Lab, THINGS, consuming, producing, thing};
+use crate::lab::{GROUP, Lab, SOON, THINGS, consuming, open, producing, thing};
 use crate::scenarios::durability;
+use shared::database::Database;
 use shared::messaging::Binder;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,12 +11,14 @@ use std::thread::JoinHandle;
 
 const LAB: &str = "BINDER_CONFORMANCE_LAB";
 const ADDRESS: &str = "BINDER_CONFORMANCE_ADDRESS";
+const DATABASE: &str = "BINDER_CONFORMANCE_DATABASE";
 const WORK: &str = "BINDER_CONFORMANCE_WORK";
 
 /// What a child process is to do.
 pub(crate) struct Task {
     lab: String,
     address: String,
+    database: String,
     work: String,
 }
 
@@ -23,7 +26,7 @@ impl Task {
     /// The task of this process, if it is a child.
     pub(crate) fn of_this_process() -> Option<Self> {
         let told = |name| std::env::var(name).ok();
-        Some(Self { lab: told(LAB)?, address: told(ADDRESS)?, work: told(WORK)? })
+        Some(Self { lab: told(LAB)?, address: told(ADDRESS)?, database: told(DATABASE)?, work: told(WORK)? })
     }
 
     /// Does the task until somebody kills this process.
@@ -32,16 +35,16 @@ impl Task {
         let binder = lab.binder(&self.address).await;
         match self.work.as_str() {
             "send" => send(&*binder).await,
-            "hold" => hold(&*binder).await,
+            "hold" => hold(&*binder, &open(&self.database, SOON).await).await,
             work => durability::send_requests(&*binder, work).await,
         }
     }
 
     /// Starts a child.
-    pub(crate) fn start(lab: &str, address: &str, work: &str) -> Child {
+    pub(crate) fn start(lab: &str, address: &str, database: &str, work: &str) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let child = command.env(LAB, lab).env(ADDRESS, address).env(WORK, work).stdout(Stdio::piped());
-        let mut process = child.spawn().unwrap();
+        let child = command.env(LAB, lab).env(ADDRESS, address).env(DATABASE, database).env(WORK, work);
+        let mut process = child.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let said = lines.clone();
@@ -63,8 +66,8 @@ async fn send(binder: &dyn Binder) {
 }
 
 /// Takes a partition and the first batch, says so, and settles nothing.
-async fn hold(binder: &dyn Binder) {
-    let mut consumer = binder.consumer(&consuming(GROUP, 1)).await.unwrap();
+async fn hold(binder: &dyn Binder, database: &Database) {
+    let mut consumer = binder.consumer(&consuming(GROUP, 1), database).await.unwrap();
     let mut partition = consumer.assigned().await.unwrap();
     let batch = partition.receive().await.unwrap().unwrap();
     println!("holds {}", batch.messages.len());

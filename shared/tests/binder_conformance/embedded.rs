@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The embedded binder.
 pub(crate) struct Embedded;
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Lab for Embedded {
     fn name(&self) -> &'static str {
         "embedded"
@@ -27,6 +27,7 @@ impl Lab for Embedded {
             keeping::several_processes_may_start_on_nothing_at_once,
             keeping::what_all_groups_have_settled_is_forgotten_when_it_is_old,
             keeping::the_audit_group_holds_only_from_its_first_reader_on,
+            owning::a_batch_is_what_is_there_up_to_its_limit,
             owning::a_partition_stays_with_its_owner_until_it_lets_go,
             repartitioning::a_new_count_of_partitions_holds_once_everything_is_settled,
             repartitioning::a_late_group_without_messages_does_not_hold_the_old_count,

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use shared::database::letters::{self, Letter};
 use shared::database::{Database, PoolConfig};
 use shared::messaging::event::Event;
-use shared::messaging::{Binder, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding};
-use sqlx::Row;
+use shared::messaging::{Binder, Consumer, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding};
+use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) const GROUP: &str = "thingsGroup";
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A kind of broker, as trials need it.
-#[async_trait]
+#[async_trait(?Send)]
 pub(crate) trait Lab: Send + Sync + 'static {
     /// What the names of its trials begin with.
     fn name(&self) -> &'static str;
@@ -44,9 +44,27 @@ pub(crate) trait Lab: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How long a trial may take.
+    fn limit(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// How long what is settled may take to be seen in the topics.
+    fn settling(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Makes a space on the broker that is empty and used by nobody else; returns its address. What it needs on the
     /// disk may stand in `folder`, which is removed at the end.
     async fn space(&self, folder: &Path) -> String;
+
+    /// Removes what stands on the broker, after the trial.
+    async fn remove(&self, _address: &str) {}
+
+    /// The URL of an empty database for the service, as it goes with this kind of broker.
+    async fn database(&self, folder: &Path) -> String {
+        format!("sqlite:{}", folder.join("service.db").display())
+    }
 
     /// Opens the binder on a space, as one more process would.
     async fn binder(&self, address: &str) -> Arc<dyn Binder>;
@@ -59,17 +77,19 @@ pub(crate) trait Lab: Send + Sync + 'static {
 pub(crate) struct World {
     lab: Arc<dyn Lab>,
     address: String,
-    folder: TempDir,
-    /// Where a trial looks; services open the database for themselves.
-    database: Database,
+    _folder: TempDir,
+    url: String,
+    /// Where a trial looks, and where those who are no service meet; services open the database for themselves.
+    pub(crate) database: Database,
 }
 
 impl World {
     pub(crate) async fn new(lab: Arc<dyn Lab>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = lab.space(folder.path()).await;
-        let database = open(folder.path(), PoolConfig::default().wait).await;
-        Self { lab, address, folder, database }
+        let url = lab.database(folder.path()).await;
+        let database = open(&url, PoolConfig::default().wait).await;
+        Self { lab, address, _folder: folder, url, database }
     }
 
     /// Opens the binder anew.
@@ -77,19 +97,30 @@ impl World {
         self.lab.binder(&self.address).await
     }
 
-    /// Where the space stands on the disk, for labs that have it there.
-    pub(crate) fn address(&self) -> &Path {
-        Path::new(&self.address)
+    /// Where the space is, in the lab's terms.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Opens the service's database anew, to be given up on after `wait`.
     pub(crate) async fn database(&self, wait: Duration) -> Database {
-        open(self.folder.path(), wait).await
+        open(&self.url, wait).await
     }
 
-    /// The file of the service's database.
-    pub(crate) fn database_file(&self) -> std::path::PathBuf {
-        database_file(self.folder.path())
+    /// Takes the database from everybody else until the returned connection is closed.
+    pub(crate) async fn lock_database(&self) -> AnyConnection {
+        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
+        let lock = match self.database.product() {
+            "SQLite" => "BEGIN EXCLUSIVE",
+            _ => "BEGIN; LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// Joins a group of consumers, as soon as the broker can be reached.
+    pub(crate) async fn join(&self, binder: &dyn Binder, binding: &ConsumerBinding) -> Box<dyn Consumer> {
+        eventually(SOON, "a place in the group", async || binder.consumer(binding, &self.database).await).await
     }
 
     /// A producer for [`THINGS`] that lets [`GROUP`] miss nothing.
@@ -104,7 +135,7 @@ impl World {
 
     /// Starts another process on the same broker.
     pub(crate) fn child(&self, work: &str) -> Child {
-        Task::start(self.lab.name(), &self.address, work)
+        Task::start(self.lab.name(), &self.address, &self.url, work)
     }
 
     /// All effects, in their order.
@@ -156,6 +187,15 @@ impl World {
         topic.groups.iter().filter(|at| at.group == group).map(|at| at.lag).sum()
     }
 
+    /// Waits, where that takes time, until a group has so many messages still to read.
+    pub(crate) async fn until_lag(&self, group: &str, lag: i64) {
+        eventually(self.lab.settling(), &format!("a lag of {lag}"), async || match self.lag(group).await {
+            now if now == lag => Ok(()),
+            now => Err(now),
+        })
+        .await;
+    }
+
     /// Waits until [`GROUP`] has settled everything.
     pub(crate) async fn until_settled(&self) {
         let binder = self.binder().await;
@@ -173,7 +213,14 @@ impl World {
 
 /// A binding that consumes [`THINGS`].
 pub(crate) fn consuming(group: &str, partitions: u32) -> ConsumerBinding {
-    ConsumerBinding { destination: THINGS.to_owned(), group: group.to_owned(), partitions, instance: None, batch: 100 }
+    ConsumerBinding {
+        destination: THINGS.to_owned(),
+        group: group.to_owned(),
+        partitions,
+        instance: None,
+        takeover: true,
+        batch: 100,
+    }
 }
 
 /// A binding that produces.
@@ -200,11 +247,6 @@ pub(crate) fn saying(id: &str, key: i32, body: impl Into<bytes::Bytes>) -> Outgo
     Outgoing { destination, id: id.to_owned(), key, headers: Headers::new(), body: body.into() }
 }
 
-async fn open(folder: &Path, wait: Duration) -> Database {
-    let url = format!("sqlite:{}", database_file(folder).display());
-    Database::open(&url, &PoolConfig { wait, ..PoolConfig::default() }, &service::TABLES).await.unwrap()
-}
-
-fn database_file(folder: &Path) -> std::path::PathBuf {
-    folder.join("service.db")
+pub(crate) async fn open(url: &str, wait: Duration) -> Database {
+    Database::open(url, &PoolConfig { wait, ..PoolConfig::default() }, &service::TABLES).await.unwrap()
 }

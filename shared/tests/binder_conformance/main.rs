@@ -8,6 +8,7 @@
 //! - [`tampered`]: a binder that is held up, or fails, at a chosen step
 //! - [`child`]: other processes, to be killed
 //! - [`embedded`]: the lab that needs no server
+//! - [`rabbit`]: the lab with a RabbitMQ broker, and PostgreSQL beside it
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 // The variables here are told by a test to its child, or by whoever runs the tests to all of them.
@@ -16,24 +17,22 @@
 mod child;
 mod embedded;
 mod lab;
+mod rabbit;
 mod reader;
 mod scenarios;
 mod service;
 mod tampered;
 
+use futures_util::FutureExt;
 use lab::{Lab, World};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use scenarios::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a trial may take.
-const TRIAL: Duration = Duration::from_secs(60);
 
 fn labs() -> Vec<Arc<dyn Lab>> {
-    vec![Arc::new(embedded::Embedded)]
+    vec![Arc::new(embedded::Embedded), Arc::new(rabbit::Rabbit)]
 }
 
 fn main() -> ExitCode {
@@ -54,12 +53,12 @@ fn main() -> ExitCode {
 fn trials(lab: &Arc<dyn Lab>) -> Vec<Trial> {
     let trial = |scenario: Scenario| {
         let (lab, name) = (lab.clone(), format!("{}::{}", lab.name(), scenario.name));
-        Trial::ignorable_test(name, move || run(lab, &scenario))
+        Trial::ignorable_test(name, move || run(&lab, &scenario))
     };
     scenarios::all().into_iter().chain(lab.own_scenarios()).map(trial).collect()
 }
 
-fn run(lab: Arc<dyn Lab>, scenario: &Scenario) -> Result<Completion, Failed> {
+fn run(lab: &Arc<dyn Lab>, scenario: &Scenario) -> Result<Completion, Failed> {
     if let Some(reason) = lab.absent() {
         // Who has no server may go on without; who checks a change may not.
         if std::env::var_os("CI").is_some() {
@@ -72,10 +71,13 @@ fn run(lab: Arc<dyn Lab>, scenario: &Scenario) -> Result<Completion, Failed> {
     }
     let runtime = runtime();
     let trial = async {
-        let world = World::new(lab).await;
-        tokio::time::timeout(TRIAL, (scenario.run)(world)).await.map_err(|_| format!("not done within {TRIAL:?}"))
+        let world = World::new(lab.clone()).await;
+        let (limit, address) = (lab.limit(), world.address().to_owned());
+        let done = AssertUnwindSafe(tokio::time::timeout(limit, (scenario.run)(world))).catch_unwind().await;
+        lab.remove(&address).await;
+        done.map(|done| done.map_err(|_| format!("not done within {limit:?}")))
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(trial)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(trial))).flatten();
     // What hangs on purpose is left behind.
     runtime.shutdown_background();
     match outcome {

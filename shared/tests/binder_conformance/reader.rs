@@ -22,14 +22,20 @@ impl World {
         producer.send((0..partitions).map(end).collect()).await.unwrap();
         let mut binding = consuming(group, partitions);
         binding.destination = destination.to_owned();
-        let mut consumer = binder.consumer(&binding).await.unwrap();
+        let mut consumer = self.join(&*binder, &binding).await;
         let mut read = BTreeMap::new();
         while read.len() < partitions as usize {
             let mut partition = consumer.assigned().await.unwrap();
             let messages = to_the_end(&mut *partition, &mark).await;
             read.insert(partition.number(), (partition, messages));
         }
-        read.into_iter().map(|(number, (_, messages))| (number, messages)).collect()
+        let mut messages = BTreeMap::new();
+        for (number, (partition, read)) in read {
+            partition.release().await;
+            messages.insert(number, read);
+        }
+        consumer.leave().await;
+        messages
     }
 }
 
@@ -49,15 +55,28 @@ async fn to_the_end(partition: &mut dyn Partition, mark: &str) -> Vec<Received> 
 
 /// Joins [`THINGS`](crate::lab::THINGS) and takes its first partition.
 pub(crate) async fn only_partition(
+    world: &World,
     binder: &dyn Binder,
     group: &str,
     batch: u32,
 ) -> (Box<dyn Consumer>, Box<dyn Partition>) {
     let mut binding = consuming(group, 1);
     binding.batch = batch;
-    let mut consumer = binder.consumer(&binding).await.unwrap();
+    let mut consumer = world.join(binder, &binding).await;
     let partition = consumer.assigned().await.unwrap();
     (consumer, partition)
+}
+
+/// Reads and settles the next `count` messages, and none behind them.
+pub(crate) async fn take(partition: &mut dyn Partition, count: usize) -> Vec<Received> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        let mut batch = partition.receive().await.unwrap().expect("the partition stays ours");
+        batch.messages.truncate(count - taken.len());
+        partition.settle(batch.messages.last().unwrap().position).await.unwrap();
+        taken.append(&mut batch.messages);
+    }
+    taken
 }
 
 /// The ids of `messages`, in their order.
@@ -73,8 +92,8 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) async fn join(binder: &dyn Binder, group: &str, partitions: u32) -> Self {
-        let mut consumer = binder.consumer(&consuming(group, partitions)).await.unwrap();
+    pub(crate) async fn join(world: &World, binder: &dyn Binder, group: &str, partitions: u32) -> Self {
+        let mut consumer = world.join(binder, &consuming(group, partitions)).await;
         let (held, read) = (Arc::<Mutex<BTreeSet<u32>>>::default(), Arc::<Mutex<Vec<(u32, String)>>>::default());
         let (ours, seen) = (held.clone(), read.clone());
         let task = tokio::spawn(async move {

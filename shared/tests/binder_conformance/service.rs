@@ -112,9 +112,10 @@ impl World {
         };
         let mut binding = consuming(GROUP, setup.partitions);
         (binding.batch, binding.instance) = (setup.batch, setup.instance);
-        let consumer = binder.consumer(&binding).await.unwrap();
+        let consumer = self.join(&*binder, &binding).await;
         let tries = Arc::default();
-        let handler = Things { hook: setup.hook, disk_full: setup.disk_full, tries: Arc::clone(&tries) };
+        let disk_full = setup.disk_full.map(|full| (full, database.product()));
+        let handler = Things { hook: setup.hook, disk_full, tries: Arc::clone(&tries) };
         let retry = retry(setup.max_attempts);
         let remember = Duration::from_secs(3600);
         let stop = CancellationToken::new();
@@ -158,7 +159,7 @@ impl Service {
 
 struct Things {
     hook: Hook,
-    disk_full: Option<Arc<AtomicBool>>,
+    disk_full: Option<(Arc<AtomicBool>, &'static str)>,
     tries: Arc<Mutex<Vec<(String, Instant)>>>,
 }
 
@@ -166,16 +167,14 @@ impl Handler for Things {
     type Payload = Thing;
 
     async fn apply(&self, connection: &mut AnyConnection, events: &[Event<Thing>]) -> Result<(), Failure> {
-        if let Some(full) = &self.disk_full {
-            let pages = if full.load(Ordering::SeqCst) { 1 } else { i32::MAX };
-            let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-            sqlx::raw_sql(limit).execute(&mut *connection).await?;
-        }
         for event in events {
             match event {
                 Event::Create { key, data } => {
                     self.tries.lock().unwrap().push((data.id.clone(), Instant::now()));
                     (self.hook)(data.clone()).await?;
+                    if let Some((full, product)) = &self.disk_full {
+                        limit_disk(connection, full.load(Ordering::SeqCst), product).await?;
+                    }
                     create(connection, *key, data).await?;
                 }
                 Event::Delete { key } => {
@@ -188,12 +187,26 @@ impl Handler for Things {
     }
 }
 
+async fn limit_disk(connection: &mut AnyConnection, full: bool, product: &str) -> Result<(), sqlx::Error> {
+    let limit = match (product, full) {
+        ("SQLite", true) => "PRAGMA max_page_count = 1",
+        ("SQLite", false) => "PRAGMA max_page_count = 2147483647",
+        // The disk of a server is not ours to fill: it says the same.
+        (_, true) => "DO $$ BEGIN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END $$",
+        (_, false) => return Ok(()),
+    };
+    sqlx::raw_sql(limit).execute(connection).await.map(drop)
+}
+
 async fn create(connection: &mut AnyConnection, key: i32, thing: &Thing) -> Result<(), sqlx::Error> {
+    // The row is ours until the commit, so these numbers tell in which order transactions were committed.
+    let number = sqlx::query_scalar::<_, i64>("UPDATE numbers SET last = last + 1 RETURNING last");
+    let number = number.fetch_one(&mut *connection).await?;
     let written = sqlx::query(
         "INSERT INTO things (key, value, at) VALUES ($1, $2, $3)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at",
     );
     written.bind(key).bind(thing.value.as_str()).bind(thing.seq).execute(&mut *connection).await?;
-    let effect = sqlx::query("INSERT INTO effects (key, seq, id) VALUES ($1, $2, $3)");
-    effect.bind(key).bind(thing.seq).bind(thing.id.as_str()).execute(connection).await.map(drop)
+    let effect = sqlx::query("INSERT INTO effects (number, key, seq, id) VALUES ($1, $2, $3, $4)");
+    effect.bind(number).bind(key).bind(thing.seq).bind(thing.id.as_str()).execute(connection).await.map(drop)
 }

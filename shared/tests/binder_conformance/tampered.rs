@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use shared::database::Database;
 use shared::messaging::{
     Batch, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Partition, Position, Producer,
     ProducerBinding, Tail, Topic,
@@ -20,7 +21,7 @@ pub(crate) enum Step {
     CopyKept,
     /// A batch is to be settled.
     SettleAsked,
-    /// It is settled, which the service does not know yet.
+    /// It is settled, or the partition is lost, which the service does not know yet.
     Settled,
 }
 
@@ -58,8 +59,8 @@ impl Binder for Tampered {
         self.inner.producer(bindings).await
     }
 
-    async fn consumer(&self, binding: &ConsumerBinding) -> Result<Box<dyn Consumer>, BinderError> {
-        let inner = self.inner.consumer(binding).await?;
+    async fn consumer(&self, binding: &ConsumerBinding, database: &Database) -> Result<Box<dyn Consumer>, BinderError> {
+        let inner = self.inner.consumer(binding, database).await?;
         Ok(Box::new(TamperedConsumer { inner, at: self.at.clone() }))
     }
 
@@ -99,6 +100,10 @@ impl Consumer for TamperedConsumer {
         let inner = self.inner.assigned().await?;
         Ok(Box::new(TamperedPartition { inner, at: self.at.clone() }))
     }
+
+    async fn leave(self: Box<Self>) {
+        self.inner.leave().await;
+    }
 }
 
 struct TamperedPartition {
@@ -122,8 +127,9 @@ impl Partition for TamperedPartition {
 
     async fn settle(&mut self, upto: Position) -> Result<(), BinderError> {
         (self.at)(Step::SettleAsked).await?;
-        self.inner.settle(upto).await?;
-        (self.at)(Step::Settled).await
+        let settled = self.inner.settle(upto).await;
+        (self.at)(Step::Settled).await?;
+        settled
     }
 
     async fn lost(&self) {

@@ -72,7 +72,7 @@ pub(crate) async fn a_late_group_without_messages_does_not_hold_the_old_count(wo
     world.drain(THINGS, GROUP, 1).await;
     until_kept(world, 0).await;
     // Whatever it could have read is forgotten, so nothing of it can be unsettled.
-    let late = world.binder().await.consumer(&consuming("late", 1)).await.unwrap();
+    let late = world.join(&*world.binder().await, &consuming("late", 1)).await;
     let producer = world.producer(2).await;
     producer.send((0..6).map(|key| thing(key, 2)).collect()).await.unwrap();
     assert_eq!(ends(world).await.len(), 2);

@@ -5,10 +5,17 @@ CREATE TABLE things (
     at    BIGINT  NOT NULL
 );
 
--- Every effect in its order, without any constraint: a second effect or an inversion is seen here.
+-- Every effect in its order, without any constraint on events: a second effect or an inversion is seen here.
 CREATE TABLE effects (
-    number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    number BIGINT  NOT NULL PRIMARY KEY,
     key    INTEGER NOT NULL,
-    seq    INTEGER NOT NULL,
+    seq    BIGINT  NOT NULL,
     id     TEXT    NOT NULL
 );
+
+-- The number of the last effect, in a row: numbers that count up by themselves have no common word on all databases, and
+-- say nothing about the order of commits where many write at the same time.
+CREATE TABLE numbers (
+    last BIGINT NOT NULL
+);
+INSERT INTO numbers (last) VALUES (0);

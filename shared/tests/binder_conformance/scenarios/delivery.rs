@@ -1,7 +1,7 @@
 //! Who gets what, in which order.
 
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, saying, thing};
-use crate::reader::{Member, ids, only_partition};
+use crate::reader::{Member, ids, only_partition, take};
 use crate::service::Setup;
 use serde_json::json;
 use shared::messaging::Consumer;
@@ -24,8 +24,8 @@ pub(crate) async fn each_group_gets_each_event_once(world: &World) {
 
 pub(crate) async fn two_consumers_of_a_group_share_its_events(world: &World) {
     let producer = world.producer(2).await;
-    let first = Member::join(&*world.binder().await, GROUP, 2).await;
-    let second = Member::join(&*world.binder().await, GROUP, 2).await;
+    let first = Member::join(world, &*world.binder().await, GROUP, 2).await;
+    let second = Member::join(world, &*world.binder().await, GROUP, 2).await;
     eventually(SOON, "a partition for each", async || {
         let held = [first.held(), second.held()];
         if held.iter().all(|held| held.len() == 1) && held[0] != held[1] { Ok(()) } else { Err(format!("{held:?}")) }
@@ -56,16 +56,15 @@ pub(crate) async fn a_partition_that_is_handed_over_goes_on_behind_what_was_sett
 pub(crate) async fn handed_over(world: &World, meanwhile: impl AsyncFnOnce(&mut dyn Consumer)) {
     world.producer(2).await.send((0..6).map(|seq| thing(seq % 2, seq.into())).collect()).await.unwrap();
     let binder = world.binder().await;
-    let mut first = binder.consumer(&consuming(GROUP, 2)).await.unwrap();
+    let mut first = world.join(&*binder, &consuming(GROUP, 2)).await;
     let mut held = BTreeMap::new();
     while held.len() < 2 {
         let mut partition = first.assigned().await.unwrap();
-        let batch = partition.receive().await.unwrap().unwrap();
-        partition.settle(batch.messages[0].position).await.unwrap();
+        take(&mut *partition, 1).await;
         held.insert(partition.number(), partition);
     }
     let other = world.binder().await;
-    let mut second = other.consumer(&consuming(GROUP, 2)).await.unwrap();
+    let mut second = world.join(&*other, &consuming(GROUP, 2)).await;
     // Polled all the time, as the contract wants it.
     let polling = tokio::spawn(async move { while first.assigned().await.is_ok() {} });
     let wanted = tokio::select! {
@@ -76,8 +75,8 @@ pub(crate) async fn handed_over(world: &World, meanwhile: impl AsyncFnOnce(&mut 
     held.remove(&wanted).unwrap().release().await;
     let mut partition = timeout(SOON, second.assigned()).await.expect("the other gets it").unwrap();
     assert_eq!(partition.number(), wanted);
-    let batch = partition.receive().await.unwrap().unwrap();
-    assert_eq!(ids(&batch.messages), [2, 4].map(|seq| format!("{wanted}-{}", seq + wanted)));
+    let rest = take(&mut *partition, 2).await;
+    assert_eq!(ids(&rest), [2, 4].map(|seq| format!("{wanted}-{}", seq + wanted)));
     polling.abort();
 }
 
@@ -137,14 +136,11 @@ pub(crate) async fn what_was_not_settled_comes_again_and_what_was_settled_never_
     world.producer(1).await.send((1..=6).map(|seq| thing(1, seq)).collect()).await.unwrap();
     {
         let binder = world.binder().await;
-        let (_consumer, mut partition) = only_partition(&*binder, GROUP, 3).await;
-        let batch = partition.receive().await.unwrap().unwrap();
-        assert_eq!(ids(&batch.messages), ["1-1", "1-2", "1-3"]);
-        partition.settle(batch.messages[2].position).await.unwrap();
-        let batch = partition.receive().await.unwrap().unwrap();
-        assert_eq!(ids(&batch.messages), ["1-4", "1-5", "1-6"]);
-        partition.settle(batch.messages[0].position).await.unwrap();
+        let (consumer, mut partition) = only_partition(world, &*binder, GROUP, 3).await;
+        assert_eq!(ids(&take(&mut *partition, 3).await), ["1-1", "1-2", "1-3"]);
+        assert_eq!(ids(&take(&mut *partition, 1).await), ["1-4"]);
         partition.release().await;
+        consumer.leave().await;
     }
     let read = world.drain(THINGS, GROUP, 1).await;
     assert_eq!(ids(&read[&0]), ["1-5", "1-6"], "what was settled is read by nobody, the rest by the next owner");
@@ -154,7 +150,7 @@ pub(crate) async fn what_was_not_settled_comes_again_and_what_was_settled_never_
 pub(crate) async fn a_dropped_receive_loses_nothing(world: &World) {
     let producer = world.producer(1).await;
     let binder = world.binder().await;
-    let (_consumer, mut partition) = only_partition(&*binder, GROUP, 10).await;
+    let (_consumer, mut partition) = only_partition(world, &*binder, GROUP, 10).await;
     let done = CancellationToken::new();
     let until = done.clone();
     let sending = tokio::spawn(async move {

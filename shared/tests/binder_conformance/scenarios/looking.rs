@@ -1,7 +1,7 @@
 //! Topics, tails and health.
 
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
-use crate::reader::{ids, only_partition};
+use crate::reader::{ids, only_partition, take};
 use shared::messaging::{BinderError, Received, Tail};
 use testkit::eventually;
 
@@ -47,14 +47,12 @@ pub(crate) async fn topics_and_tails_look_without_consuming(world: &World) {
         }
     }
     // A look while somebody reads changes nothing for him, and shows how far he is.
-    let mut consumer = binder.consumer(&consuming(GROUP, 2)).await.unwrap();
+    let mut consumer = world.join(&*binder, &consuming(GROUP, 2)).await;
     let mut partition = consumer.assigned().await.unwrap();
-    let batch = partition.receive().await.unwrap().unwrap();
-    assert_eq!(batch.messages.len(), 5);
-    partition.settle(batch.messages[2].position).await.unwrap();
-    assert_eq!(world.lag(GROUP).await, 7);
+    take(&mut *partition, 3).await;
+    world.until_lag(GROUP, 7).await;
     partition.release().await;
-    drop(consumer);
+    consumer.leave().await;
     let rest: Vec<Received> = world.drain(THINGS, GROUP, 2).await.into_values().flatten().collect();
     assert_eq!(rest.len(), 7, "what was looked at is still there for the group");
 }
@@ -78,7 +76,7 @@ pub(crate) async fn a_tail_follows_one_partition_or_starts_now(world: &World) {
         let refused = binder.tail(destination, partition, true).await.map(drop);
         assert!(matches!(refused, Err(BinderError::Refused { .. })), "{destination} {partition:?}");
     }
-    let (_consumer, mut partition) = only_partition(&*binder, GROUP, 100).await;
+    let (_consumer, mut partition) = only_partition(world, &*binder, GROUP, 100).await;
     assert!(!partition.receive().await.unwrap().unwrap().messages.is_empty());
 }
 

@@ -5,15 +5,14 @@ use crate::service::{Hook, Service, Setup, failing, hook};
 use crate::tampered::{Gate, Step, Tampered};
 use shared::messaging::BinderError;
 use shared::messaging::failure::Failure;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use testkit::eventually;
 
-/// How long a service waits for a lock here.
-const WAIT: Duration = Duration::from_millis(50);
+/// How long a service waits for a lock here, or for a connection.
+const WAIT: Duration = Duration::from_millis(250);
 
 async fn until_tries(service: &Service, id: &str, count: usize) {
     eventually(SOON, &format!("{count} tries of {id}"), async || match service.tries(id).len() {
@@ -29,15 +28,13 @@ pub(crate) async fn a_locked_database_costs_time_and_nothing_else(world: &World)
     producer.send(vec![thing(1, 1)]).await.unwrap();
     world.until_applied(&["1-1"]).await;
 
-    let mut other = SqliteConnectOptions::new().filename(world.database_file()).connect().await.unwrap();
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let lock = world.lock_database().await;
     producer.send(vec![thing(1, 2), thing(2, 1)]).await.unwrap();
-    // Not a wait for something to happen: the lock is held for many times as long as the service waits for it.
-    tokio::time::sleep(WAIT * 20).await;
+    // Not a wait for something to happen: the lock is held for several times as long as the service waits for it.
+    tokio::time::sleep(WAIT * 4).await;
     assert!(service.is_running());
     assert!(service.tries("1-2").is_empty());
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    other.close().await.unwrap();
+    lock.close().await.unwrap();
 
     world.until_applied(&["1-1", "1-2", "2-1"]).await;
     world.until_settled().await;
@@ -101,7 +98,8 @@ pub(crate) async fn a_stop_ends_an_outage_and_leaves_the_event(world: &World) {
     let start = Instant::now();
     service.stop().await;
     assert!(start.elapsed() < Duration::from_secs(1), "the stop took {:?}", start.elapsed());
-    assert_eq!(world.lag(GROUP).await, 1, "the event is not settled");
+    // It is not settled.
+    world.until_lag(GROUP, 1).await;
     assert!(world.inbox().await.is_empty() && world.letters().await.is_empty());
 
     let service = world.start(Setup::default()).await;
@@ -129,12 +127,15 @@ pub(crate) async fn a_stop_finishes_the_batch_in_hand(world: &World) {
     assert!(service.is_running(), "a stop waits for the batch in hand");
     gate.open();
     service.stopped().await;
-    assert_eq!(world.applied().await, ["1-1", "2-1", "3-1"], "the batch in hand is finished, the next is not begun");
-    assert_eq!(world.lag(GROUP).await, 2, "the batch in hand is settled");
+    // As much of them as was there when the batch was taken.
+    let finished = world.applied().await;
+    assert!(finished.starts_with(&["1-1".to_owned(), "2-1".to_owned()]), "the batch in hand is finished: {finished:?}");
+    assert!(finished.len() < 5, "the next batch is not begun: {finished:?}");
+    world.until_lag(GROUP, 5 - i64::try_from(finished.len()).unwrap()).await;
 
     let service = world.start(Setup::default()).await;
     world.until_applied(&["1-1", "2-1", "3-1", "4-1", "5-1"]).await;
-    assert!(service.tries("3-1").is_empty());
+    assert!(service.tries("2-1").is_empty(), "the batch in hand was settled");
     service.stop().await;
 }
 
@@ -162,7 +163,7 @@ pub(crate) async fn a_broker_that_takes_no_copy_now_holds_the_partition(world: &
     let letters = world.letters().await;
     assert_eq!((letters.len(), letters[0].state.as_str()), (1, "unsent"));
     assert!(world.effects().await.is_empty(), "what stands behind a letter without its copy waits");
-    assert_eq!(world.lag(GROUP).await, 2);
+    world.until_lag(GROUP, 2).await;
     away.store(false, Ordering::SeqCst);
     world.until_applied(&["2-1"]).await;
     world.until_letters(1).await;
