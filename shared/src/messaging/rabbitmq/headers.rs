@@ -108,13 +108,13 @@ mod tests {
         let mut table = FieldTable::default();
         table.insert("byte".into(), AMQPValue::ShortShortUInt(200));
         table.insert("bytes".into(), AMQPValue::ByteArray(vec![0, 255].into()));
-        table.insert("decimal".into(), AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 314 }));
+        table.insert("decimal".into(), AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 325 }));
         table.insert("time".into(), AMQPValue::Timestamp(1_700_000_000));
         table.insert("text".into(), AMQPValue::LongString(vec![0xc3, 0x28].into()));
         let (headers, kept) = from_table(&table);
         assert_eq!(
             Value::Object(headers),
-            json!({"byte": 200, "bytes": "AP8=", "decimal": 3.14, "time": 1_700_000_000, "text": "\u{fffd}("})
+            json!({"byte": 200, "bytes": "AP8=", "decimal": 3.25, "time": 1_700_000_000, "text": "\u{fffd}("})
         );
         // Through a column of text, as a dead letter is kept.
         let kept = serde_json::from_str(&kept.unwrap().to_string()).unwrap();
