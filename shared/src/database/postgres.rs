@@ -68,6 +68,8 @@ fn set_up_sessions(options: &mut AnyConnectOptions, wait: Duration) {
     let program = program.as_deref().and_then(|path| path.file_stem()).and_then(|name| name.to_str());
     let settings = [
         ("application_name", program.unwrap_or("landscape").to_owned()),
+        // Else every start logs that the tables are there already.
+        ("options[client_min_messages]", "warning".to_owned()),
         // Whoever freezes, or loses the network, inside a transaction holds the next owner of its events up: for no
         // longer than this.
         ("options[idle_in_transaction_session_timeout]", "5000".to_owned()),

@@ -3,6 +3,7 @@
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
 use crate::messaging::Binder;
+use anyhow::anyhow;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -53,7 +54,8 @@ pub struct Db(pub Database);
 #[async_trait]
 impl Indicator for Db {
     async fn check(&self) -> anyhow::Result<Health> {
-        self.0.ping().await?;
+        // The driver's errors tell their causes themselves; with its sources each would be there twice.
+        self.0.ping().await.map_err(|error| anyhow!("{error}"))?;
         Ok(Health::up().with("database", self.0.product()).with("validationQuery", "isValid()"))
     }
 }
