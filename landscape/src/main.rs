@@ -62,12 +62,7 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
             topics::run(command, &*Platform::open(config, "operator").await?.binder).await
         }
         Some(Command::DeadLetters(command)) => {
-            let names = ["product", "recommendation", "review"];
-            let mut services = Vec::with_capacity(names.len());
-            for (name, (variable, default, _)) in names.into_iter().zip(&PORTS[1..]) {
-                let port = variables.port(variable, *default)?;
-                services.push((name, format!("http://{}", reachable((config.host, port).into()))));
-            }
+            let services = core_services(variables, &config)?;
             dead_letters::run(command, &services).await
         }
         Some(Command::Load(args)) => load::run(args).await,
@@ -104,4 +99,20 @@ Try:
 
 Ctrl-C stops it."
     );
+}
+
+/// The core services by name and address: where `*_SERVICE_URL` says, else on their ports on this machine.
+fn core_services(variables: &Variables, config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let cores = [
+        ("product", "PRODUCT_SERVICE_URL", &config.cores.product),
+        ("recommendation", "RECOMMENDATION_SERVICE_URL", &config.cores.recommendation),
+        ("review", "REVIEW_SERVICE_URL", &config.cores.review),
+    ];
+    let mut services = Vec::with_capacity(cores.len());
+    for ((name, url_variable, url), (port_variable, default, _)) in cores.into_iter().zip(&PORTS[1..]) {
+        let here = reachable((config.host, variables.port(port_variable, *default)?).into());
+        let url = if variables.text(url_variable).is_some() { url.clone() } else { format!("http://{here}") };
+        services.push((name, url));
+    }
+    Ok(services)
 }
