@@ -1,12 +1,11 @@
 //! The deployment diagram as code: four services, one binder, one process.
 
 use futures_util::future::join_all;
-use shared::service::config::{Config, Variables};
+use shared::service::config::{BinderKind, Config, Variables};
 use shared::service::platform::Platform;
 use shared::service::program::{listen, reachable};
 use shared::service::{Service, service_address};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +23,8 @@ pub struct Landscape {
     services: Vec<(Service, TcpListener)>,
     /// Where composite, product, recommendation and review are served.
     pub addresses: [SocketAddr; 4],
-    /// Where everything is stored.
-    pub data_dir: PathBuf,
+    /// Where events are kept, for people: `data`, or the broker.
+    pub kept: String,
 }
 
 impl Landscape {
@@ -46,7 +45,12 @@ impl Landscape {
         config.cores.recommendation = url(addresses[2]);
         config.cores.review = url(addresses[3]);
 
-        let data_dir = config.data_dir.clone();
+        let kept = match &config.events.binder {
+            BinderKind::Embedded => {
+                format!("data            {}  (remove it to start afresh)", config.data_dir.display())
+            }
+            BinderKind::RabbitMq(url, _) => format!("events          RabbitMQ at {url}"),
+        };
         let platform = Platform::open(config, "landscape").await?;
         let (p, a) = (|| platform.clone(), service_address);
         let services = vec![
@@ -55,7 +59,7 @@ impl Landscape {
             (review_service::service(p(), a(&review).await?).await?, review),
             (product_composite_service::service(p(), a(&composite).await?).await?, composite),
         ];
-        Ok(Self { services, addresses, data_dir })
+        Ok(Self { services, addresses, kept })
     }
 
     /// Serves until `shutdown` resolves, or until one of the services ends by itself, which stops the others.

@@ -82,14 +82,14 @@ async fn serve(variables: &Variables, config: Config) -> anyhow::Result<()> {
 
 fn welcome(landscape: &Landscape) {
     let [composite, product, recommendation, review] = landscape.addresses.map(reachable);
-    let data = landscape.data_dir.display();
+    let kept = &landscape.kept;
     println!(
         "The product-composite landscape
   composite       http://{composite}
   product         http://{product}
   recommendation  http://{recommendation}
   review          http://{review}
-  data            {data}  (remove it to start afresh)
+  {kept}
 
 Try:
   curl -i http://{composite}/product-composite -H 'Content-Type: application/json' \\
