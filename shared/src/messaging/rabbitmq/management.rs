@@ -10,9 +10,11 @@ use tokio::sync::Mutex;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long the version may take, and how long it holds: health waits for it.
+/// How long the version may take, for health waits for it; how long it holds, and for how long nobody asks again where
+/// there was none.
 const VERSION: Duration = Duration::from_millis(500);
 const HOLDS: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The management API of the broker, with the user of the broker's URL.
 #[derive(Debug)]
@@ -67,8 +69,11 @@ impl Management {
             rabbitmq_version: String,
         }
         let mut known = self.version.lock().await;
-        if let Some((_, version)) = known.as_ref().filter(|(at, _)| at.elapsed() < HOLDS) {
-            return version.clone();
+        if let Some((at, version)) = known.as_ref() {
+            let holds = if version.is_some() { HOLDS } else { ASK_AGAIN };
+            if at.elapsed() < holds {
+                return version.clone();
+            }
         }
         let asked = tokio::time::timeout(VERSION, self.get::<Overview>(&["overview"], &[])).await;
         let version = asked.ok().and_then(Result::ok).map(|overview| overview.rabbitmq_version);
