@@ -135,11 +135,15 @@ impl Beating {
     }
 
     async fn look(&self) -> Result<Vec<Member>, sqlx::Error> {
-        if self.link.connection().is_ok() {
-            let index = self.instance.map(|instance| instance.index);
-            members::beat(&self.database, &self.destination, &self.group, &self.id, index).await?;
-        }
-        members::list(&self.database, &self.destination, &self.group).await
+        let Self { database, destination, group, id, .. } = self;
+        let looked = async {
+            if self.link.connection().is_ok() {
+                let index = self.instance.map(|instance| instance.index);
+                members::beat(database, destination, group, id, index).await?;
+            }
+            members::list(database, destination, group).await
+        };
+        database.in_time(looked).await
     }
 
     /// Who is there, by what was read now and before.
