@@ -5,7 +5,7 @@ use super::link::{answer, channel};
 use super::names::{Count, DEAD_LETTERS, Names, fitting};
 use crate::messaging::{AUDIT_GROUP, BinderError, ProducerBinding};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind, Queue};
 use std::sync::Arc;
 use tracing::warn;
@@ -100,22 +100,33 @@ impl Topology {
         }
     }
 
-    async fn queue(&mut self, name: &str, arguments: FieldTable) -> Result<(), BinderError> {
+    /// Declares a queue, and makes sure that it is a classic one: two exclusive consumers can be on a quorum queue, and
+    /// a stream keeps what was acknowledged.
+    async fn queue(&mut self, name: &str, mut arguments: FieldTable) -> Result<(), BinderError> {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        let error = match self.channel.queue_declare(name.into(), options, arguments).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let mut declared = self.channel.queue_declare(name.into(), options, arguments.clone()).await;
+        let stands = declared.is_ok();
+        if stands {
+            // A virtual host may have another type for queues that name none, as ours and Java's do.
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+            declared = self.channel.queue_declare(name.into(), options, arguments).await;
+        }
+        let Err(error) = declared else { return Ok(()) };
         if reply_code(&error) != Some(PRECONDITION_FAILED) {
             return Err(BinderError::unavailable(format!("declare {name}"), error));
         }
-        // Two exclusive consumers can be on a quorum queue, and a stream keeps what was acknowledged.
-        if error.to_string().contains("x-queue-type") {
-            let attempt =
-                format!("use the queue {name}: it has to be a classic queue, and order per key would be lost");
+        let said = error.to_string();
+        if ["quorum", "stream"]
+            .iter()
+            .any(|kind| said.contains(&format!("current is '{kind}'")) || said.contains(&format!("the value '{kind}'")))
+        {
+            let attempt = format!("use the queue {name}: order per key needs a classic queue");
             return Err(BinderError::refused(attempt, error));
         }
-        warn!(queue = name, %error, "the queue stands with other arguments; it is used as it is");
+        // Old brokers take a type that is named for another one than the same type unnamed.
+        if !stands {
+            warn!(queue = name, %error, "the queue stands with other arguments; it is used as it is");
+        }
         self.channel = channel(&self.connection).await?;
         Ok(())
     }
