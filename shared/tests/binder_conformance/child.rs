@@ -1,9 +1,10 @@
 //! Other processes on the same broker, to be killed: this binary again, told its task by its environment.
 
-use crate::lab::{GROUP, Lab, SOON, THINGS, consuming, open, producing, thing};
+use crate::lab::{GROUP, Lab, SOON, THINGS, World, consuming, open, producing, thing};
 use crate::scenarios::durability;
+use crate::service::Setup;
 use shared::database::Database;
-use shared::messaging::Binder;
+use shared::messaging::{Binder, Instance};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,7 @@ impl Task {
         match self.work.as_str() {
             "send" => send(&*binder).await,
             "hold" => hold(&*binder, &open(&self.database, SOON).await).await,
+            "serve" => serve(World::at(lab.clone(), &self.address, &self.database).await).await,
             work => durability::send_requests(&*binder, work).await,
         }
     }
@@ -75,6 +77,14 @@ async fn hold(binder: &dyn Binder, database: &Database) {
     while consumer.assigned().await.is_ok() {}
 }
 
+/// Is the first of two instances of the service.
+async fn serve(world: World) {
+    let instance = Some(Instance { index: 0, count: 2 });
+    let _service = world.start(Setup { partitions: 2, instance, ..Setup::default() }).await;
+    println!("serves");
+    std::future::pending().await
+}
+
 /// A process that somebody else has started and that ends by a kill.
 pub(crate) struct Child {
     process: std::process::Child,
@@ -86,6 +96,13 @@ impl Child {
     /// What it has said so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// Lets it do nothing from now on, while its connections stand; or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "the child is there");
     }
 
     /// Kills it where it stands; returns all that it said.

@@ -77,7 +77,7 @@ pub(crate) trait Lab: Send + Sync + 'static {
 pub(crate) struct World {
     lab: Arc<dyn Lab>,
     address: String,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
     url: String,
     /// Where a trial looks, and where those who are no service meet; services open the database for themselves.
     pub(crate) database: Database,
@@ -88,8 +88,13 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let address = lab.space(folder.path()).await;
         let url = lab.database(folder.path()).await;
-        let database = open(&url, PoolConfig::default().wait).await;
-        Self { lab, address, _folder: folder, url, database }
+        Self { _folder: Some(folder), ..Self::at(lab, &address, &url).await }
+    }
+
+    /// A broker and a database that are there already.
+    pub(crate) async fn at(lab: Arc<dyn Lab>, address: &str, database: &str) -> Self {
+        let opened = open(database, PoolConfig::default().wait).await;
+        Self { lab, address: address.to_owned(), _folder: None, url: database.to_owned(), database: opened }
     }
 
     /// Opens the binder anew.
@@ -131,6 +136,15 @@ impl World {
     /// Makes the partitions of [`GROUP`] free for others, while those who own them go on.
     pub(crate) async fn steal(&self, partitions: u32) {
         self.lab.steal(&self.address, &consuming(GROUP, partitions)).await;
+    }
+
+    /// The effects by key, each in its order.
+    pub(crate) async fn effects_by_key(&self) -> BTreeMap<i32, Vec<i64>> {
+        let mut by_key: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for effect in self.effects().await {
+            by_key.entry(effect.key).or_default().push(effect.seq);
+        }
+        by_key
     }
 
     /// Starts another process on the same broker.

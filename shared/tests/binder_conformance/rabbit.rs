@@ -1,9 +1,20 @@
-//! The lab with a RabbitMQ broker: each trial has a virtual host there, and a PostgreSQL database for its service.
+//! The lab with a RabbitMQ broker: each trial has a virtual host there, and a PostgreSQL database for its service. What
+//! Java declares, sends and gives up was captured from the landscape in Java; `golden/` holds it.
+//!
+//! - [`broker`]: a virtual host as an administrator sees it
+//! - [`declaring`]: exchanges and queues; [`wire`]: messages, as Java has them
+//! - [`foreign`]: what others send; looks that leave it there
+//! - [`owning`]: who consumes; [`moving`]: another count of partitions
 
 mod broker;
+mod declaring;
+mod foreign;
+mod moving;
+mod owning;
+mod wire;
 
 use crate::lab::Lab;
-use crate::scenarios::Scenario;
+use crate::scenarios::{Scenario, scenarios};
 use async_trait::async_trait;
 use broker::Broker;
 use reqwest::Method;
@@ -37,7 +48,27 @@ impl Lab for Rabbit {
     }
 
     fn own_scenarios(&self) -> Vec<Scenario> {
-        Vec::new()
+        scenarios![
+            declaring::what_is_declared_is_what_java_declares_in_every_order,
+            declaring::a_consumer_alone_declares_what_is_its_own,
+            declaring::a_queue_with_other_arguments_is_used_and_one_of_another_type_is_refused,
+            wire::what_is_sent_is_what_java_sends,
+            wire::a_dead_letter_is_what_java_writes_with_more_headers,
+            wire::the_messages_of_java_take_effect_or_become_letters,
+            foreign::a_foreign_message_is_kept_to_the_last_bit_of_its_headers,
+            foreign::a_message_without_an_id_is_known_by_what_it_says,
+            foreign::no_message_is_too_odd_for_the_database_or_the_broker,
+            foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
+            foreign::a_tail_leaves_the_audit_queues_as_they_were,
+            owning::a_crashed_instance_is_stood_in_for_until_it_returns,
+            owning::a_killed_and_a_frozen_process_are_stood_in_for,
+            owning::without_takeover_an_instance_keeps_to_its_index,
+            owning::members_without_an_index_share_evenly,
+            owning::one_stands_by_and_takes_over_when_the_other_leaves,
+            owning::beside_a_java_consumer_ours_stands_by_and_takes_over,
+            moving::what_another_count_left_is_applied_before_what_this_one_brings,
+            moving::the_queues_of_one_partition_get_no_copies_of_what_goes_to_two,
+        ]
     }
 
     fn limit(&self) -> Duration {

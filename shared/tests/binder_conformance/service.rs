@@ -1,6 +1,6 @@
 //! The service under test: the real processor over a handler that does as it is told.
 
-use crate::lab::{GROUP, World, consuming};
+use crate::lab::{GROUP, SOON, World, consuming};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use shared::database::Database;
@@ -8,12 +8,13 @@ use shared::messaging::event::Event;
 use shared::messaging::failure::Failure;
 use shared::messaging::processor::{Handler, Subscription, process};
 use shared::messaging::retry::RetryPolicy;
-use shared::messaging::{Binder, Instance};
+use shared::messaging::{Binder, ConsumerBinding, Instance};
 use sqlx::AnyConnection;
 use sqlx::migrate::Migrator;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use testkit::eventually;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,7 @@ pub(crate) struct Setup {
     pub(crate) database: Option<Database>,
     pub(crate) partitions: u32,
     pub(crate) instance: Option<Instance>,
+    pub(crate) takeover: bool,
     pub(crate) batch: u32,
     pub(crate) max_attempts: u32,
     pub(crate) hook: Hook,
@@ -74,6 +76,7 @@ impl Default for Setup {
             database: None,
             partitions: 1,
             instance: None,
+            takeover: true,
             batch: 100,
             max_attempts: 3,
             hook: hook(|_| async { Ok(()) }),
@@ -110,18 +113,29 @@ impl World {
             Some(database) => database,
             None => self.database(Duration::from_secs(5)).await,
         };
-        let mut binding = consuming(GROUP, setup.partitions);
-        (binding.batch, binding.instance) = (setup.batch, setup.instance);
-        let consumer = self.join(&*binder, &binding).await;
+        let binding = ConsumerBinding {
+            batch: setup.batch,
+            instance: setup.instance,
+            takeover: setup.takeover,
+            ..consuming(GROUP, setup.partitions)
+        };
         let tries = Arc::default();
         let disk_full = setup.disk_full.map(|full| (full, database.product()));
         let handler = Things { hook: setup.hook, disk_full, tries: Arc::clone(&tries) };
         let retry = retry(setup.max_attempts);
         let remember = Duration::from_secs(3600);
-        let stop = CancellationToken::new();
         let subscription = Subscription { binder, binding, database, handler, retry, remember };
+        Service { tries, ..self.serve(subscription).await }
+    }
+
+    /// Starts any service.
+    pub(crate) async fn serve<H: Handler>(&self, subscription: Subscription<H>) -> Service {
+        let binder = subscription.binder.clone();
+        let join = async || binder.consumer(&subscription.binding, &subscription.database).await;
+        let consumer = eventually(SOON, "a place in the group", join).await;
+        let stop = CancellationToken::new();
         let task = tokio::spawn(process(subscription, consumer, stop.clone()));
-        Service { stop, task, tries }
+        Service { stop, task, tries: Arc::default() }
     }
 }
 

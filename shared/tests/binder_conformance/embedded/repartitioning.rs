@@ -3,7 +3,6 @@
 use super::keeping::until_kept;
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
 use crate::service::Setup;
-use std::collections::BTreeMap;
 use testkit::eventually;
 
 /// How many messages each partition has got.
@@ -56,12 +55,8 @@ pub(crate) async fn order_per_key_survives_every_new_count_of_partitions(world: 
     first.stop().await;
     second.stop().await;
     assert!(counts.len() > 1, "the count never changed: {counts:?}");
-    let mut by_key: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-    for effect in world.effects().await {
-        by_key.entry(effect.key).or_default().push(effect.seq);
-    }
     let expected: Vec<i64> = (1..=EACH).collect();
-    for (key, seqs) in by_key {
+    for (key, seqs) in world.effects_by_key().await {
         assert_eq!(seqs, expected, "the effects of key {key}");
     }
 }

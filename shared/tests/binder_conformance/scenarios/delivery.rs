@@ -120,10 +120,7 @@ pub(crate) async fn order_per_key_holds_while_instances_join_and_leave(world: &W
     sending.await.unwrap();
     third.stop().await;
 
-    let mut by_key: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-    for effect in world.effects().await {
-        by_key.entry(effect.key).or_default().push(effect.seq);
-    }
+    let by_key = world.effects_by_key().await;
     assert_eq!(by_key.len(), KEYS as usize);
     let expected: Vec<i64> = (1..=EACH).collect();
     for (key, seqs) in by_key {

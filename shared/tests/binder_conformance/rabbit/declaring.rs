@@ -1,0 +1,158 @@
+//! What stands on the broker is what Java declares, whoever comes first.
+
+use super::broker::Broker;
+use crate::lab::{World, consuming, producing, thing};
+use crate::reader::take;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::messaging::{BinderError, ConsumerBinding};
+
+const PLAIN: &str = include_str!("golden/declared-plain.json");
+const PARTITIONED: &str = include_str!("golden/declared-partitioned.json");
+
+/// The destinations of the landscape with the groups of their services.
+pub(super) const DESTINATIONS: [(&str, &str); 3] =
+    [("products", "productsGroup"), ("recommendations", "recommendationsGroup"), ("reviews", "reviewsGroup")];
+
+/// A member of the group of the service of a destination.
+pub(super) fn reading((destination, group): (&str, &str), partitions: u32) -> ConsumerBinding {
+    ConsumerBinding { destination: destination.to_owned(), ..consuming(group, partitions) }
+}
+
+/// Who declares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Who {
+    Producer,
+    Consumer(usize),
+}
+
+pub(crate) async fn what_is_declared_is_what_java_declares_in_every_order(world: &World) {
+    use Who::{Consumer, Producer};
+    let broker = Broker::of(world);
+    let orders: [&[Who]; 5] = [
+        &[Producer],
+        &[Producer, Consumer(0), Consumer(1), Consumer(2)],
+        &[Consumer(2), Consumer(1), Consumer(0), Producer],
+        &[Consumer(1), Producer, Consumer(0), Producer, Consumer(2), Consumer(1)],
+        &[Consumer(0), Producer],
+    ];
+    for (partitions, golden) in [(1, PLAIN), (2, PARTITIONED)] {
+        let golden = sorted(&serde_json::from_str(golden).unwrap());
+        for order in orders {
+            let binder = world.binder().await;
+            for who in order {
+                match who {
+                    Producer => {
+                        let bindings = DESTINATIONS.map(|(name, group)| producing(name, partitions, &[group]));
+                        drop(binder.producer(&bindings).await.unwrap());
+                    }
+                    Consumer(at) => {
+                        let consumer = world.join(&*binder, &reading(DESTINATIONS[*at], partitions)).await;
+                        consumer.leave().await;
+                    }
+                }
+            }
+            assert_eq!(declared(&broker).await, golden, "{partitions} partitions, {order:?}");
+            clear(&broker).await;
+        }
+    }
+}
+
+pub(crate) async fn a_consumer_alone_declares_what_is_its_own(world: &World) {
+    let broker = Broker::of(world);
+    for (partitions, golden) in [(1, PLAIN), (2, PARTITIONED)] {
+        let binder = world.binder().await;
+        world.join(&*binder, &reading(DESTINATIONS[0], partitions)).await.leave().await;
+        let mut golden: Value = serde_json::from_str(golden).unwrap();
+        for (kind, field) in [("exchanges", "name"), ("queues", "name"), ("bindings", "destination")] {
+            golden[kind].as_array_mut().unwrap().retain(|object| {
+                let name = object[field].as_str().unwrap();
+                ["DLX", "products"].contains(&name) || name.starts_with("products.productsGroup")
+            });
+        }
+        assert_eq!(declared(&broker).await, sorted(&golden), "{partitions} partitions");
+        clear(&broker).await;
+    }
+}
+
+pub(crate) async fn a_queue_with_other_arguments_is_used_and_one_of_another_type_is_refused(world: &World) {
+    let broker = Broker::of(world);
+    let (queue, binder) = ("things.thingsGroup", world.binder().await);
+    let path = ["queues", broker.vhost(), queue];
+    let quorum = json!({"x-queue-type": "quorum", "x-dead-letter-exchange": "DLX", "x-dead-letter-routing-key": queue});
+    for (arguments, is_used) in [
+        (Some(json!({"x-max-length": 1000})), true),
+        (Some(quorum), false),
+        // The type that a queue gets of which nobody says more.
+        (None, false),
+    ] {
+        match &arguments {
+            Some(arguments) => {
+                let queue = json!({"durable": true, "arguments": arguments});
+                broker.manage(Method::PUT, &path, queue).await.unwrap();
+            }
+            None => {
+                let quorum = json!({"default_queue_type": "quorum"});
+                broker.manage(Method::PUT, &["vhosts", broker.vhost()], quorum).await.unwrap();
+            }
+        }
+        let producer = binder.producer(&[producing("things", 1, &["thingsGroup"])]).await;
+        let consumer = binder.consumer(&consuming("thingsGroup", 1), &world.database).await;
+        if is_used {
+            producer.unwrap().send(vec![thing(1, 1)]).await.unwrap();
+            let mut consumer = consumer.unwrap();
+            let mut partition = consumer.assigned().await.unwrap();
+            assert_eq!(take(&mut *partition, 1).await[0].id, "1-1");
+            partition.release().await;
+            consumer.leave().await;
+        } else {
+            for refused in [producer.map(drop).unwrap_err(), consumer.map(drop).unwrap_err()] {
+                assert!(matches!(refused, BinderError::Refused { .. }), "{arguments:?}: {refused:?}");
+                let sentence = refused.to_string();
+                assert!(sentence.contains(queue) && sentence.contains("classic"), "{sentence}");
+            }
+        }
+        broker.manage(Method::DELETE, &path, Value::Null).await.unwrap();
+    }
+}
+
+/// What is declared now, as the captures have it.
+async fn declared(broker: &Broker) -> Value {
+    let mut exchanges = broker.list("exchanges").await;
+    exchanges.retain(|exchange| !exchange["name"].as_str().unwrap().starts_with("amq.") && exchange["name"] != "");
+    let mut queues = broker.list("queues").await;
+    for queue in &mut queues {
+        // The broker writes a type that comes from the virtual host into the arguments.
+        let of_the_vhost = queue["arguments"].as_object_mut().unwrap().remove("x-queue-type");
+        assert!(of_the_vhost.is_none_or(|kind| kind == "classic"), "{queue}");
+    }
+    let mut bindings = broker.list("bindings").await;
+    bindings.retain(|binding| binding["source"] != "");
+    sorted(&json!({"exchanges": exchanges, "queues": queues, "bindings": bindings}))
+}
+
+/// The fields that matter, in an order that does not.
+fn sorted(declared: &Value) -> Value {
+    const QUEUE: &[&str] = &["name", "durable", "auto_delete", "arguments"];
+    const EXCHANGE: &[&str] = &["name", "type", "durable", "auto_delete", "internal", "arguments"];
+    const BINDING: &[&str] = &["source", "destination", "routing_key", "arguments"];
+    let kinds = [("exchanges", EXCHANGE), ("queues", QUEUE), ("bindings", BINDING)];
+    let sorted = kinds.map(|(kind, fields)| {
+        let pick = |object: &Value| fields.iter().map(|&field| (field.to_owned(), object[field].clone())).collect();
+        let mut objects: Vec<Value> = declared[kind].as_array().unwrap().iter().map(pick).collect();
+        objects.sort_by_key(Value::to_string);
+        (kind.to_owned(), Value::from(objects))
+    });
+    Value::Object(sorted.into_iter().collect())
+}
+
+async fn clear(broker: &Broker) {
+    for kind in ["queues", "exchanges"] {
+        for object in broker.list(kind).await {
+            let named = object["name"].as_str().unwrap();
+            if !named.starts_with("amq.") && !named.is_empty() {
+                broker.manage(Method::DELETE, &[kind, broker.vhost(), named], Value::Null).await.unwrap();
+            }
+        }
+    }
+}
