@@ -36,7 +36,7 @@ impl Products {
             product.validate().map_err(|invalid| Failure::Invalid(invalid.to_string()))?;
         }
         let mut created = 0;
-        for batch in rows::padded(products) {
+        for batch in rows::padded(rows::most(connection), products) {
             let sql = rows::statement(
                 "INSERT INTO products (product_id, name, weight) VALUES ",
                 List::Rows { given: 0, shared: "", columns: 3 },
@@ -56,7 +56,7 @@ impl Products {
 
     /// Deletes products. One that is not there is fine.
     pub async fn delete(&self, connection: &mut AnyConnection, product_ids: &[i32]) -> Result<(), Failure> {
-        for batch in rows::padded(product_ids) {
+        for batch in rows::padded(rows::most(connection), product_ids) {
             let list = List::Keys { given: 0 };
             let sql = rows::statement("DELETE FROM products WHERE product_id IN ", list, batch.len(), "");
             let query = batch.into_iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
@@ -68,7 +68,7 @@ impl Products {
     /// Refuses the first of `products` that stands there with other content.
     async fn compare(connection: &mut AnyConnection, products: &[&Product]) -> Result<(), Failure> {
         let mut standing = HashMap::with_capacity(products.len());
-        for batch in rows::padded(products) {
+        for batch in rows::padded(rows::most(connection), products) {
             let sql = rows::statement(
                 "SELECT product_id, name, weight FROM products WHERE product_id IN ",
                 List::Keys { given: 0 },

@@ -44,7 +44,7 @@ impl Recommendations {
             recommendation.validate().map_err(|invalid| Failure::Invalid(invalid.to_string()))?;
         }
         let mut created = 0;
-        for batch in rows::padded(recommendations) {
+        for batch in rows::padded(rows::most(connection), recommendations) {
             let sql = rows::statement(
                 "INSERT INTO recommendations (product_id, recommendation_id, author, rate, content) VALUES ",
                 List::Rows { given: 0, shared: "", columns: 5 },
@@ -69,7 +69,7 @@ impl Recommendations {
 
     /// Deletes all recommendations of products. A product without any is fine.
     pub async fn delete(&self, connection: &mut AnyConnection, product_ids: &[i32]) -> Result<(), Failure> {
-        for batch in rows::padded(product_ids) {
+        for batch in rows::padded(rows::most(connection), product_ids) {
             let list = List::Keys { given: 0 };
             let sql = rows::statement("DELETE FROM recommendations WHERE product_id IN ", list, batch.len(), "");
             let query = batch.into_iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
@@ -81,7 +81,7 @@ impl Recommendations {
     /// Refuses the first of `recommendations` that stands there with other content.
     async fn compare(connection: &mut AnyConnection, recommendations: &[&Recommendation]) -> Result<(), Failure> {
         let mut standing = HashMap::with_capacity(recommendations.len());
-        for batch in rows::padded(recommendations) {
+        for batch in rows::padded(rows::most(connection), recommendations) {
             let sql = rows::statement(
                 "SELECT product_id, recommendation_id, author, rate, content FROM recommendations WHERE product_id IN ",
                 List::Keys { given: 0 },

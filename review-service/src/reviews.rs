@@ -40,7 +40,7 @@ impl Reviews {
             review.validate().map_err(|invalid| Failure::Invalid(invalid.to_string()))?;
         }
         let mut created = 0;
-        for batch in rows::padded(reviews) {
+        for batch in rows::padded(rows::most(connection), reviews) {
             let sql = rows::statement(
                 "INSERT INTO reviews (product_id, review_id, author, subject, content) VALUES ",
                 List::Rows { given: 0, shared: "", columns: 5 },
@@ -65,7 +65,7 @@ impl Reviews {
 
     /// Deletes all reviews of products. A product without any is fine.
     pub async fn delete(&self, connection: &mut AnyConnection, product_ids: &[i32]) -> Result<(), Failure> {
-        for batch in rows::padded(product_ids) {
+        for batch in rows::padded(rows::most(connection), product_ids) {
             let list = List::Keys { given: 0 };
             let sql = rows::statement("DELETE FROM reviews WHERE product_id IN ", list, batch.len(), "");
             let query = batch.into_iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
@@ -77,7 +77,7 @@ impl Reviews {
     /// Refuses the first of `reviews` that stands there with other content.
     async fn compare(connection: &mut AnyConnection, reviews: &[&Review]) -> Result<(), Failure> {
         let mut standing = HashMap::with_capacity(reviews.len());
-        for batch in rows::padded(reviews) {
+        for batch in rows::padded(rows::most(connection), reviews) {
             let sql = rows::statement(
                 "SELECT product_id, review_id, author, subject, content FROM reviews WHERE product_id IN ",
                 List::Keys { given: 0 },

@@ -61,7 +61,7 @@ async fn database(folder: &Path, name: &str) -> Database {
 }
 
 async fn insert(connection: &mut AnyConnection, keys: &[i32]) -> Result<(), sqlx::Error> {
-    for batch in rows::padded(keys) {
+    for batch in rows::padded(rows::most(connection), keys) {
         let list = List::Rows { given: 0, shared: "", columns: 3 };
         let sql = rows::statement(
             "INSERT INTO things (key, name, weight) VALUES ",

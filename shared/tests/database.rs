@@ -44,7 +44,7 @@ async fn an_event_is_taken_once() {
     let (databases, _folder) = databases().await;
     for database in databases {
         // More than one statement, and a number of rows that is no power of two.
-        let ids: Vec<String> = (0..75).map(|number| format!("id-{number}")).collect();
+        let ids: Vec<String> = (0..300).map(|number| format!("id-{number}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let mut transaction = database.begin().await.unwrap();
         let some = inbox::take(&mut transaction, "d", 3, Outcome::Applied, &ids[10..20]).await.unwrap();
@@ -67,7 +67,7 @@ async fn an_event_is_taken_once() {
 async fn letters_stand_in_order_as_they_were_written() {
     let (databases, _folder) = databases().await;
     for database in databases {
-        let ids: Vec<String> = (0..75).map(|number| format!("id-{number}")).collect();
+        let ids: Vec<String> = (0..300).map(|number| format!("id-{number}")).collect();
         let all: Vec<NewLetter<'_>> =
             ids.iter().enumerate().map(|(n, id)| letter(id, (n > 0).then_some(7), Kind::Failed)).collect();
         let mut transaction = database.begin().await.unwrap();
@@ -79,12 +79,12 @@ async fn letters_stand_in_order_as_they_were_written() {
         let page = letters::page(&database, 0, 1000).await.unwrap();
         assert_eq!(page.iter().map(|letter| &letter.id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
         assert!(page.is_sorted_by_key(|letter| letter.sequence));
-        assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 75);
+        assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 100);
         let mut transaction = database.begin().await.unwrap();
-        letters::sent(&mut transaction, &page[..70]).await.unwrap();
+        letters::sent(&mut transaction, &page[..295]).await.unwrap();
         transaction.commit().await.unwrap();
         assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 5);
-        assert_eq!(letters::count(&database).await.unwrap(), 75);
+        assert_eq!(letters::count(&database).await.unwrap(), 300);
 
         let first = letters::find(&database, "id-0").await.unwrap().unwrap();
         assert_eq!((first.key, first.partition, first.attempts, first.generation), (None, 3, 3, 0));

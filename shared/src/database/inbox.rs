@@ -29,7 +29,8 @@ pub async fn take<'a>(
     };
     let now = jiff::Timestamp::now().as_millisecond();
     let mut taken = HashSet::with_capacity(ids.len());
-    for (batch, given) in rows::padded(ids).zip(ids.chunks(rows::MOST)) {
+    let most = rows::most(connection);
+    for (batch, given) in rows::padded(most, ids).zip(ids.chunks(most)) {
         let sql = rows::statement(
             "INSERT INTO inbox (outcome, destination, partition, decided_at, id) VALUES ",
             List::Rows { given: 4, shared: "$1, $2, $3, $4, ", columns: 1 },
@@ -51,7 +52,7 @@ pub async fn take<'a>(
 
 /// Notes that events which this transaction took are dead letters.
 pub async fn mark_dead(connection: &mut AnyConnection, ids: &[&str]) -> Result<(), sqlx::Error> {
-    for batch in rows::padded(ids) {
+    for batch in rows::padded(rows::most(connection), ids) {
         let sql =
             rows::statement("UPDATE inbox SET outcome = 'dead' WHERE id IN ", List::Keys { given: 0 }, batch.len(), "");
         let query = batch.into_iter().fold(sqlx::query(sql), |query, id| query.bind(*id));

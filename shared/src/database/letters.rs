@@ -94,8 +94,9 @@ pub async fn write(
     letters: &[NewLetter<'_>],
 ) -> Result<(), sqlx::Error> {
     let now = jiff::Timestamp::now().as_millisecond();
-    // Not padded: a row that is there twice would have to be passed over, and a letter that is there already must not.
-    for batch in letters.chunks(rows::MOST) {
+    // Not padded: a row that is there twice would have to be passed over, and a letter that is there already must not. Nor
+    // kept prepared: any number of letters is rare.
+    for batch in letters.chunks(rows::most(connection)) {
         let sql = rows::statement(
             "INSERT INTO dead_letters
                  (destination, partition, created_at, id, event_key, headers, origin, body, kind, cause, attempts) VALUES ",
@@ -103,7 +104,7 @@ pub async fn write(
             batch.len(),
             "",
         );
-        let query = sqlx::query(sql).bind(destination).bind(i64::from(partition)).bind(now);
+        let query = sqlx::query(sql).persistent(false).bind(destination).bind(i64::from(partition)).bind(now);
         let query = batch.iter().fold(query, |query, letter| {
             query
                 .bind(letter.id)
@@ -129,7 +130,7 @@ pub async fn parked(
     keys: &[i32],
 ) -> Result<HashMap<i32, String>, sqlx::Error> {
     let mut parked = HashMap::new();
-    for batch in rows::padded(keys) {
+    for batch in rows::padded(rows::most(connection), keys) {
         let sql = rows::statement(
             "SELECT event_key, id FROM dead_letters WHERE sequence IN (
                  SELECT MIN(sequence) FROM dead_letters
@@ -155,7 +156,7 @@ pub async fn unsent(database: &Database, destination: &str, partition: u32) -> R
 
 /// Notes that the broker has its copy. A letter that somebody closed meanwhile stays closed.
 pub async fn sent(connection: &mut AnyConnection, letters: &[Letter]) -> Result<(), sqlx::Error> {
-    for batch in rows::padded(letters) {
+    for batch in rows::padded(rows::most(connection), letters) {
         let sql = rows::statement(
             "UPDATE dead_letters SET state = 'waiting' WHERE state = 'unsent' AND sequence IN ",
             List::Keys { given: 0 },

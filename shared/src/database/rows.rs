@@ -1,19 +1,27 @@
-//! Statements over many rows: one statement takes up to [`MOST`] rows.
+//! Statements over many rows: one statement takes up to [`most`] of them.
 //!
 //! Batches come in any size, prepared statements should not: a batch is padded to the next power of two by repeating
 //! its last row, so that few statements are prepared. The statements bear that: they list keys, or insert with
 //! `ON CONFLICT DO NOTHING`.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use std::fmt::Write;
 
-/// The most rows in one statement. SQLite looks each numbered parameter up by its name, in a list of all of them: with
-/// 256 rows that was a quarter of all time, with 32 it is a few hundredths.
-pub const MOST: usize = 32;
+/// The most rows in one statement on SQLite, which looks each numbered parameter up by its name, in a list of all of
+/// them: with 256 rows that was a quarter of all time, with 32 it is a few hundredths.
+pub const MOST_ON_SQLITE: usize = 32;
 
-/// Cuts `items` into what one statement takes each.
-pub fn padded<T>(items: &[T]) -> impl Iterator<Item = Vec<&T>> {
-    items.chunks(MOST).map(|chunk| {
+/// The most rows in one statement on a server, where each statement costs a way there and back.
+const MOST_ON_A_SERVER: usize = 256;
+
+/// The most rows in one statement on this connection.
+pub fn most(connection: &AnyConnection) -> usize {
+    if connection.backend_name() == "SQLite" { MOST_ON_SQLITE } else { MOST_ON_A_SERVER }
+}
+
+/// Cuts `items` into what one statement takes each, at the most `most`.
+pub fn padded<T>(most: usize, items: &[T]) -> impl Iterator<Item = Vec<&T>> {
+    items.chunks(most).map(|chunk| {
         let last = chunk.len() - 1;
         (0..chunk.len().next_power_of_two()).map(|at| &chunk[at.min(last)]).collect()
     })
@@ -83,11 +91,11 @@ mod tests {
 
     #[test]
     fn a_batch_is_padded_with_its_last_row() {
-        let items: Vec<usize> = (0..MOST + 3).collect();
-        let batches: Vec<Vec<&usize>> = padded(&items).collect();
+        let items: Vec<usize> = (0..35).collect();
+        let batches: Vec<Vec<&usize>> = padded(32, &items).collect();
         assert_eq!(batches.len(), 2);
-        assert_eq!(batches[0].len(), MOST);
-        assert_eq!(batches[1], [&MOST, &(MOST + 1), &(MOST + 2), &(MOST + 2)]);
-        assert_eq!(padded::<u8>(&[]).count(), 0);
+        assert_eq!(batches[0].len(), 32);
+        assert_eq!(batches[1], [&32, &33, &34, &34]);
+        assert_eq!(padded::<u8>(32, &[]).count(), 0);
     }
 }

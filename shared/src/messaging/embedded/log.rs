@@ -256,7 +256,7 @@ pub(super) async fn append(connection: &mut SqliteConnection, messages: &[Placed
         })
         .collect();
     let mut written = 0;
-    for batch in rows::padded(&positioned) {
+    for batch in rows::padded(rows::MOST_ON_SQLITE, &positioned) {
         let sql = rows::statement(
             "INSERT INTO messages (sent_at, topic, partition, position, id, headers, body) VALUES ",
             List::Rows { given: 1, shared: "$1, ", columns: 6 },
