@@ -4,7 +4,7 @@
 #
 #   ./test-em-all.sh              tests what answers at HOST and PORT
 #   ./test-em-all.sh start        starts the containers first, from docker-compose.yml or COMPOSE_FILE
-#   ./test-em-all.sh start stop   and removes them at the end
+#   ./test-em-all.sh start stop   and removes them at the end, also when a check fails
 #
 # It can be run again without a reset, and ends with an error at the first check that fails.
 
@@ -126,6 +126,14 @@ function compose() {
   fi
 }
 
+# The exit status stays that of the checks, unless the containers cannot be removed.
+function stopContainers() {
+  local status=$?
+  ((status == 0)) || compose logs --tail=30 >&2 || true
+  echo "We are done, stopping the test environment..."
+  compose down --remove-orphans
+}
+
 start=false
 stop=false
 for argument in "$@"; do
@@ -143,10 +151,17 @@ for tool in curl jq; do
 done
 
 echo "Start tests at $URL: $(date)"
+if $stop; then
+  trap stopContainers EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+fi
 if $start; then
+  # Of the other compose file too, for both are one landscape.
   compose down --remove-orphans
   compose up -d
 fi
+# The health of the composite holds that of the core services.
 waitUntil "$URL/actuator/health is UP" 180 isHealthy
 
 recreateComposite "$PROD_ID_REVS_RECS" 3 3
@@ -202,8 +217,4 @@ assertCurl 200 "$URL/actuator"
 assertEqual true '._links.self.href | endswith("/actuator")'
 assertEqual true '._links.health.href | endswith("/actuator/health")'
 
-if $stop; then
-  echo "We are done, stopping the test environment..."
-  compose down
-fi
 echo "End, all tests OK: $(date)"
