@@ -31,7 +31,9 @@ pub trait Handler: Send + Sync + 'static {
     /// The data of a creation.
     type Payload: DeserializeOwned + Send + Sync + 'static;
 
-    /// Applies `events`, which are in order, inside the transaction of `connection`. On an error nothing is kept.
+    /// Applies `events`, which are in order, inside the transaction of `connection`. On an error nothing is kept. An error
+    /// of the database must be returned: PostgreSQL keeps nothing of a transaction in which a statement failed, and lets
+    /// it be committed without a word. Nor may it wait for anything else: a transaction that idles is ended.
     fn apply(
         &self,
         connection: &mut AnyConnection,
