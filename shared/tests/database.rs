@@ -201,7 +201,7 @@ async fn a_session_is_set_up_as_the_url_says_and_else_as_we_need_it() {
 async fn what_a_server_refuses_is_a_sentence_without_the_password() {
     let Some(server) = found(postgres().await) else { return };
     let right = server.named("nowhere");
-    let wrong = right.replacen(":secret@", ":wr0ng@", 1);
+    let wrong = server.named_with_password("nowhere", "wr0ng");
     let no_tls = format!("{right}?sslmode=require&password=secret");
     for (url, sentence) in [
         (&right, "database \"nowhere\" does not exist"),

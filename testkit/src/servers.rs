@@ -102,6 +102,13 @@ impl Postgres {
         url.into()
     }
 
+    /// As [`named`](Self::named), with this password.
+    pub fn named_with_password(&self, name: &str, password: &str) -> String {
+        let mut url: Url = self.named(name).parse().expect("a URL");
+        url.set_password(Some(password)).expect("a URL that has a user");
+        url.into()
+    }
+
     /// Executes what the administrator may.
     pub async fn execute(&self, sql: &str) {
         let mut connection = PgConnection::connect(self.admin.as_str()).await.expect("PostgreSQL can be reached");

@@ -72,15 +72,14 @@ async fn a_service_that_never_met_its_server_stops_in_time() {
 async fn a_server_that_refuses_us_is_one_sentence() {
     let Some(server) = found(postgres().await) else { return };
     let missing = server.named("nowhere");
-    let wrong = missing.replacen(":secret@", ":wr0ng-secret@", 1);
-    for (url, sentence) in [
-        (&missing, "database \"nowhere\" does not exist"),
-        (&wrong, "password authentication failed for user \"landscape\""),
-    ] {
+    let wrong = server.named_with_password("nowhere", "wr0ng-secret");
+    for (url, sentence) in
+        [(&missing, "database \"nowhere\" does not exist"), (&wrong, "password authentication failed for user")]
+    {
         let sandbox = Sandbox::with([("DATABASE_URL", url.as_str())]).await;
         let wired = product_service::service(sandbox.platform.clone(), "here".into()).await;
         let error = format!("{:#}", wired.unwrap_err());
-        assert!(error.starts_with("DATABASE_URL cannot be used: ") && error.ends_with(sentence), "{error}");
+        assert!(error.starts_with("DATABASE_URL cannot be used: ") && error.contains(sentence), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
 }
