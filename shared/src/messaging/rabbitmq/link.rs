@@ -118,12 +118,12 @@ async fn supervise(
     loop {
         match connect(&uri, &name).await {
             Ok(connection) => {
-                info!(connection = name, broker, "connected to RabbitMQ");
+                info!(connection = name, %broker, "connected to RabbitMQ");
                 waiting = None;
                 let connection = Arc::new(connection);
                 state.send_replace(State::Up(connection.clone()));
                 let reason = follow(&connection, &name, &blocked).await;
-                warn!(connection = name, broker, reason, "the connection to RabbitMQ was lost");
+                warn!(connection = name, %broker, reason, "the connection to RabbitMQ was lost");
                 blocked.send_replace(None);
                 state.send_replace(State::Away(format!("the connection to RabbitMQ was lost: {reason}").into()));
             }
