@@ -56,14 +56,14 @@ impl RabbitBinder {
     /// under that name. `management` is the address of the management API, where it is not on the usual port.
     pub fn open(url: RabbitUrl, management: Option<&str>, name: &str) -> anyhow::Result<Self> {
         let management = Management::new(&url, management)?;
-        let publishing = Link::start(&url, url.sending(), format!("{name} publisher"));
+        let publishing = Link::start(url.clone(), format!("{name} publisher"));
         // Apart from events: what the broker refuses of a dead letter closes the channel.
         let dead_letters = Publisher::new(publishing.clone(), Vec::new());
         Ok(Self { url, name: name.to_owned(), publishing, consuming: OnceLock::new(), dead_letters, management })
     }
 
     fn consuming(&self) -> &Link {
-        self.consuming.get_or_init(|| Link::start(&self.url, self.url.receiving(), format!("{} consumer", self.name)))
+        self.consuming.get_or_init(|| Link::start(self.url.clone(), format!("{} consumer", self.name)))
     }
 }
 

@@ -5,7 +5,6 @@ use super::url::RabbitUrl;
 use crate::messaging::BinderError;
 use crate::messaging::retry::Waiting;
 use futures_util::StreamExt;
-use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +35,11 @@ pub(super) enum State {
 }
 
 impl Link {
-    /// Starts to connect to `uri`, which is what `url` says, under a name that the management page shows.
-    pub(super) fn start(url: &RabbitUrl, uri: AMQPUri, name: String) -> Self {
+    /// Starts to connect, under a name that the management page shows.
+    pub(super) fn start(url: RabbitUrl, name: String) -> Self {
         let (state, watched) = watch::channel(State::Away("not connected yet".into()));
         let (blocked, is_blocked) = watch::channel(None);
-        let supervised = tokio::spawn(supervise(url.to_string(), uri, name, state, blocked));
+        let supervised = tokio::spawn(supervise(url, name, state, blocked));
         Self { state: watched, blocked: is_blocked, _loop: Arc::new(AbortOnDropHandle::new(supervised)) }
     }
 
@@ -107,28 +106,22 @@ fn away(reason: &str) -> BinderError {
     BinderError::unavailable("reach RabbitMQ", anyhow::anyhow!("{reason}"))
 }
 
-async fn supervise(
-    broker: String,
-    uri: AMQPUri,
-    name: String,
-    state: watch::Sender<State>,
-    blocked: watch::Sender<Option<String>>,
-) {
+async fn supervise(url: RabbitUrl, name: String, state: watch::Sender<State>, blocked: watch::Sender<Option<String>>) {
     let mut waiting: Option<Waiting> = None;
     loop {
-        match connect(&uri, &name).await {
+        match connect(&url, &name).await {
             Ok(connection) => {
-                info!(connection = name, %broker, "connected to RabbitMQ");
+                info!(connection = name, broker = %url, "connected to RabbitMQ");
                 waiting = None;
                 let connection = Arc::new(connection);
                 state.send_replace(State::Up(connection.clone()));
                 let reason = follow(&connection, &name, &blocked).await;
-                warn!(connection = name, %broker, reason, "the connection to RabbitMQ was lost");
+                warn!(connection = name, broker = %url, reason, "the connection to RabbitMQ was lost");
                 blocked.send_replace(None);
                 state.send_replace(State::Away(format!("the connection to RabbitMQ was lost: {reason}").into()));
             }
             Err(error) => {
-                let reason = format!("RABBITMQ_URL: cannot connect to {broker}: {error:#}");
+                let reason = format!("RABBITMQ_URL: cannot connect to {url}: {error}");
                 if waiting.is_none() {
                     warn!(connection = name, reason, "RabbitMQ is waited for");
                 }
@@ -139,12 +132,14 @@ async fn supervise(
     }
 }
 
-async fn connect(uri: &AMQPUri, name: &str) -> anyhow::Result<Connection> {
+async fn connect(url: &RabbitUrl, name: &str) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_client_property("product".into(), "product-composite landscape".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_connection_name(name.into());
-    Ok(tokio::time::timeout(ANSWER, Connection::connect_uri(uri.clone(), properties)).await??)
+    // With frames as large as the broker's, although the client keeps 64 of them for each connection: headers come in one
+    // frame, and the client ends the connection over one that is too large, as often as its message comes again.
+    Ok(tokio::time::timeout(ANSWER, Connection::connect_uri(url.amqp(), properties)).await??)
 }
 
 /// Follows a connection until it ends; returns why it did.

@@ -10,30 +10,14 @@ use std::str::FromStr;
 const HEARTBEAT: u16 = 2;
 /// How long a TCP connection may take, in milliseconds.
 const CONNECT: u64 = 3000;
-/// The largest frames. The client keeps two rings of 32 frames for each connection, so they are small where nothing is
-/// sent but acknowledgements; what comes may be larger. Headers must fit one frame, so dead letters need large ones.
-const SENDING: u32 = 131_072;
-const RECEIVING: u32 = 16_384;
 
 /// The value of `RABBITMQ_URL`: `amqp://USER:PASSWORD@HOST:PORT/VHOST`.
 #[derive(Clone)]
 pub struct RabbitUrl(AMQPUri);
 
 impl RabbitUrl {
-    /// For a connection that sends messages.
-    pub(super) fn sending(&self) -> AMQPUri {
-        self.with_frames(SENDING)
-    }
-
-    /// For a connection that receives them.
-    pub(super) fn receiving(&self) -> AMQPUri {
-        self.with_frames(RECEIVING)
-    }
-
-    fn with_frames(&self, most: u32) -> AMQPUri {
-        let mut uri = self.0.clone();
-        uri.query.frame_max.get_or_insert(most);
-        uri
+    pub(super) fn amqp(&self) -> AMQPUri {
+        self.0.clone()
     }
 
     pub(super) fn host(&self) -> &str {
