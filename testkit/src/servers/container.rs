@@ -47,6 +47,12 @@ impl Container {
         port.ok_or_else(|| format!("docker says {said:?} of port {inner}"))
     }
 
+    /// Runs a command in the container, which has to be running.
+    pub(super) async fn execute(&self, words: &[&str]) -> Result<(), String> {
+        let arguments = [&["exec", &self.name], words].concat();
+        docker(arguments.into_iter().map(str::to_owned).collect()).await.map(drop)
+    }
+
     /// Does this to the container: `start`, `kill`, `pause`, `unpause`.
     pub(super) async fn command(&self, what: &str) -> Result<(), String> {
         docker(vec![what.to_owned(), self.name.clone()]).await.map(drop)

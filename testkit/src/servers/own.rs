@@ -39,6 +39,12 @@ impl Own<RabbitMq> {
         self.container.command("start").await.expect("docker starts it");
         self.server.until_answered().await.expect("RabbitMQ answers");
     }
+
+    /// Runs `rabbitmqctl` with these words.
+    pub async fn control(&self, words: &[&str]) {
+        let words = [&["rabbitmqctl"], words].concat();
+        self.container.execute(&words).await.expect("rabbitmqctl does it");
+    }
 }
 
 impl<T> Own<T> {
