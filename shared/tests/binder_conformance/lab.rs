@@ -97,6 +97,11 @@ impl World {
         Self { lab, address: address.to_owned(), _folder: None, url: database.to_owned(), database: opened }
     }
 
+    /// This database beside another broker.
+    pub(crate) async fn beside(&self, address: &str) -> Self {
+        Self::at(self.lab.clone(), address, &self.url).await
+    }
+
     /// Opens the binder anew.
     pub(crate) async fn binder(&self) -> Arc<dyn Binder> {
         self.lab.binder(&self.address).await
@@ -183,7 +188,9 @@ impl World {
         eventually(SOON, &format!("{count} letters that wait"), async || {
             let letters = self.letters().await;
             let done = letters.len() == count && letters.iter().all(|letter| letter.state == "waiting");
-            if done { Ok(letters) } else { Err(format!("{letters:?}")) }
+            // Without the bodies, which may be large.
+            let seen = || letters.iter().map(|letter| format!("{} {}", letter.id, letter.state)).collect::<Vec<_>>();
+            if done { Ok(letters) } else { Err(format!("{:?}", seen())) }
         })
         .await
     }

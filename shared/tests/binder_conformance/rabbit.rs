@@ -5,11 +5,13 @@
 //! - [`declaring`]: exchanges and queues; [`wire`]: messages, as Java has them
 //! - [`foreign`]: what others send; looks that leave it there
 //! - [`owning`]: who consumes; [`moving`]: another count of partitions
+//! - [`outages`]: brokers that are away, in each way
 
 mod broker;
 mod declaring;
 mod foreign;
 mod moving;
+mod outages;
 mod owning;
 mod wire;
 
@@ -68,6 +70,10 @@ impl Lab for Rabbit {
             owning::beside_a_java_consumer_ours_stands_by_and_takes_over,
             moving::what_another_count_left_is_applied_before_what_this_one_brings,
             moving::the_queues_of_one_partition_get_no_copies_of_what_goes_to_two,
+            outages::connections_that_are_cut_under_load_cost_no_promised_event,
+            outages::a_broker_that_is_frozen_and_killed_under_load_costs_no_promised_event,
+            outages::a_broker_that_blocks_is_not_waited_for_and_gets_nothing_afterwards,
+            outages::health_says_what_is_wrong_with_the_url_and_no_password,
         ]
     }
 
@@ -107,9 +113,8 @@ impl Lab for Rabbit {
     async fn steal(&self, address: &str, _: &ConsumerBinding) {
         // Whoever consumes loses all connections, and gets no new one.
         let broker: Broker = address.parse().unwrap();
-        let consuming = broker.until_connected(" consumer").await;
-        for user in consuming.iter().map(|connection| connection["user"].as_str().unwrap()) {
-            broker.manage(Method::DELETE, &["users", user], Value::Null).await.unwrap();
+        for user in broker.until_consumed().await {
+            broker.manage(Method::DELETE, &["users", &user], Value::Null).await.unwrap();
         }
     }
 }

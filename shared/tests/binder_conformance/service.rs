@@ -181,7 +181,10 @@ impl Handler for Things {
     type Payload = Thing;
 
     async fn apply(&self, connection: &mut AnyConnection, events: &[Event<Thing>]) -> Result<(), Failure> {
-        for event in events {
+        // The row is ours until the commit, so these numbers tell in which order transactions were committed.
+        let numbers = sqlx::query_scalar::<_, i64>("UPDATE numbers SET last = last + $1 RETURNING last - $1");
+        let last = numbers.bind(i64::try_from(events.len()).unwrap()).fetch_one(&mut *connection).await?;
+        for (number, event) in (last + 1..).zip(events) {
             match event {
                 Event::Create { key, data } => {
                     self.tries.lock().unwrap().push((data.id.clone(), Instant::now()));
@@ -189,7 +192,7 @@ impl Handler for Things {
                     if let Some((full, product)) = &self.disk_full {
                         limit_disk(connection, full.load(Ordering::SeqCst), product).await?;
                     }
-                    create(connection, *key, data).await?;
+                    create(connection, number, *key, data).await?;
                 }
                 Event::Delete { key } => {
                     let deleted = sqlx::query("DELETE FROM things WHERE key = $1").bind(*key);
@@ -212,10 +215,7 @@ async fn limit_disk(connection: &mut AnyConnection, full: bool, product: &str) -
     sqlx::raw_sql(limit).execute(connection).await.map(drop)
 }
 
-async fn create(connection: &mut AnyConnection, key: i32, thing: &Thing) -> Result<(), sqlx::Error> {
-    // The row is ours until the commit, so these numbers tell in which order transactions were committed.
-    let number = sqlx::query_scalar::<_, i64>("UPDATE numbers SET last = last + 1 RETURNING last");
-    let number = number.fetch_one(&mut *connection).await?;
+async fn create(connection: &mut AnyConnection, number: i64, key: i32, thing: &Thing) -> Result<(), sqlx::Error> {
     let written = sqlx::query(
         "INSERT INTO things (key, value, at) VALUES ($1, $2, $3)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at",

@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -51,6 +52,10 @@ impl Broker {
 
     pub(crate) fn vhost(&self) -> &str {
         self.url.path().trim_start_matches('/')
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 
     pub(crate) fn admin(&self) -> &str {
@@ -123,31 +128,38 @@ impl Broker {
         url.into()
     }
 
-    /// Waits for connections whose names end so, and returns them.
-    pub(crate) async fn until_connected(&self, named: &str) -> Vec<Value> {
-        eventually(SOON, &format!("connections named …{named}"), async || {
-            let mut connections = self.connections().await;
-            connections.retain(|connection| {
-                let name = connection["client_properties"]["connection_name"].as_str();
-                name.is_some_and(|name| name.ends_with(named))
-            });
-            if connections.is_empty() { Err("none") } else { Ok(connections) }
+    /// Waits until somebody consumes, and returns the users who do.
+    pub(crate) async fn until_consumed(&self) -> BTreeSet<String> {
+        eventually(SOON, "a consumer", async || {
+            let consumers = self.list("consumers").await;
+            // A new one is listed before it is known on which channel it is.
+            let users = consumers.iter().map(|at| at["channel_details"]["user"].as_str().map(str::to_owned));
+            users.collect::<Option<BTreeSet<_>>>().filter(|users| !users.is_empty()).ok_or(format!("{consumers:?}"))
         })
         .await
     }
 
-    async fn connections(&self) -> Vec<Value> {
-        let path = ["vhosts", self.vhost(), "connections"];
-        serde_json::from_value(self.manage(Method::GET, &path, Value::Null).await.unwrap()).unwrap()
+    /// Closes all connections of our binders.
+    pub(crate) async fn cut(&self) {
+        for user in self.users().await {
+            self.manage(Method::DELETE, &["connections", "username", &user], Value::Null).await.unwrap();
+        }
+    }
+
+    /// The users of our binders.
+    async fn users(&self) -> Vec<String> {
+        let path = ["vhosts", self.vhost(), "permissions"];
+        let permissions = self.manage(Method::GET, &path, Value::Null).await.unwrap();
+        let users = permissions.as_array().unwrap().iter().filter_map(|permission| permission["user"].as_str());
+        users.filter(|user| user.starts_with("user-")).map(str::to_owned).collect()
     }
 
     /// Removes the virtual host with all that is in it, and its users.
     pub(crate) async fn remove(&self) {
-        let permissions = self.manage(Method::GET, &["vhosts", self.vhost(), "permissions"], Value::Null).await;
+        let users = self.users().await;
         self.manage(Method::DELETE, &["vhosts", self.vhost()], Value::Null).await.unwrap();
-        let permissions: Vec<Value> = serde_json::from_value(permissions.unwrap()).unwrap();
-        for user in permissions.iter().filter_map(|at| at["user"].as_str()).filter(|user| user.starts_with("user-")) {
-            self.manage(Method::DELETE, &["users", user], Value::Null).await.unwrap();
+        for user in users {
+            self.manage(Method::DELETE, &["users", &user], Value::Null).await.unwrap();
         }
     }
 }

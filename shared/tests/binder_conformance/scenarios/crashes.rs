@@ -3,6 +3,7 @@
 use crate::lab::{GROUP, World, saying, thing};
 use crate::service::{Setup, hook};
 use crate::tampered::{Gate, Step, Tampered};
+use shared::messaging::Instance;
 use shared::messaging::failure::Failure;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ enum Moment {
 
 const MOMENTS: [Moment; 5] =
     [Moment::Handler, Moment::CopyAsked, Moment::CopyKept, Moment::SettleAsked, Moment::Settled];
+
+/// The only instance, which need not wait until its predecessor is taken for dead.
+fn first() -> Setup {
+    Setup { instance: Some(Instance { index: 0, count: 1 }), ..Setup::default() }
+}
 
 /// A binder that hangs at `moment`.
 async fn hanging(world: &World, moment: Option<Moment>, gate: &Gate) -> Arc<Tampered> {
@@ -58,7 +64,7 @@ pub(crate) async fn a_crash_while_giving_up_leaves_an_effect_or_one_letter(world
                 first_fails(thing.seq)
             }
         });
-        let setup = Setup { binder: Some(binder.clone()), hook: broken, max_attempts: 2, ..Setup::default() };
+        let setup = Setup { binder: Some(binder.clone()), hook: broken, max_attempts: 2, ..first() };
         let service = world.start(setup).await;
         // One at a time, so that the first is given up before the second is seen.
         producer.send(vec![thing(key, 1)]).await.unwrap();
@@ -68,8 +74,7 @@ pub(crate) async fn a_crash_while_giving_up_leaves_an_effect_or_one_letter(world
         producer.send(vec![thing(key, 2)]).await.unwrap();
         let again = hanging(world, None, &gate).await;
         let hook = if heals { hook(|_| async { Ok(()) }) } else { hook(|thing| async move { first_fails(thing.seq) }) };
-        let service =
-            world.start(Setup { binder: Some(again.clone()), hook, max_attempts: 2, ..Setup::default() }).await;
+        let service = world.start(Setup { binder: Some(again.clone()), hook, max_attempts: 2, ..first() }).await;
         world.until_settled().await;
         service.stop().await;
 
@@ -112,7 +117,7 @@ pub(crate) async fn a_crash_while_giving_up_the_unreadable_leaves_one_letter(wor
     for (key, &moment) in (1..).zip(&MOMENTS[1..]) {
         let gate = Gate::new();
         let binder = hanging(world, Some(moment), &gate).await;
-        let service = world.start(Setup { binder: Some(binder.clone()), ..Setup::default() }).await;
+        let service = world.start(Setup { binder: Some(binder.clone()), ..first() }).await;
         let unreadable = format!("unreadable {key}");
         producer.send(vec![saying(&unreadable, key, "{")]).await.unwrap();
         gate.reached().await;
@@ -120,7 +125,7 @@ pub(crate) async fn a_crash_while_giving_up_the_unreadable_leaves_one_letter(wor
 
         producer.send(vec![thing(key, 1)]).await.unwrap();
         let again = hanging(world, None, &gate).await;
-        let service = world.start(Setup { binder: Some(again.clone()), ..Setup::default() }).await;
+        let service = world.start(Setup { binder: Some(again.clone()), ..first() }).await;
         world.until_settled().await;
         service.stop().await;
         let expected: Vec<String> = (1..=key).map(|key| format!("unreadable {key}")).collect();
@@ -150,10 +155,10 @@ pub(crate) async fn a_crash_while_applying_leaves_one_effect(world: &World) {
             }
         });
         producer.send((1..=3).map(|seq| thing(key, seq)).collect()).await.unwrap();
-        let service = world.start(Setup { binder: Some(binder), hook, ..Setup::default() }).await;
+        let service = world.start(Setup { binder: Some(binder), hook, ..first() }).await;
         gate.reached().await;
         service.crash().await;
-        let service = world.start(Setup::default()).await;
+        let service = world.start(first()).await;
         world.until_settled().await;
         service.stop().await;
         expected.extend((1..=3).map(|seq| format!("{key}-{seq}")));
