@@ -7,13 +7,15 @@ use crate::messaging::retry::Waiting;
 use futures_util::StreamExt;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 /// How long the broker may take for one answer, or for the handshake.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// After which time a connection counts as a good one.
+const STEADY: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, besides its own events.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -107,22 +109,28 @@ fn away(reason: &str) -> BinderError {
 }
 
 async fn supervise(url: RabbitUrl, name: String, state: watch::Sender<State>, blocked: watch::Sender<Option<String>>) {
-    let mut waiting: Option<Waiting> = None;
+    let (mut waiting, mut told): (Option<Waiting>, bool) = (None, false);
     loop {
         match connect(&url, &name).await {
             Ok(connection) => {
                 info!(connection = name, broker = %url, "connected to RabbitMQ");
-                waiting = None;
+                told = false;
+                let since = Instant::now();
                 let connection = Arc::new(connection);
                 state.send_replace(State::Up(connection.clone()));
                 let reason = follow(&connection, &name, &blocked).await;
                 warn!(connection = name, broker = %url, reason, "the connection to RabbitMQ was lost");
                 blocked.send_replace(None);
                 state.send_replace(State::Away(format!("the connection to RabbitMQ was lost: {reason}").into()));
+                // One that is lost again and again is waited for like one that cannot be made.
+                if since.elapsed() > STEADY {
+                    waiting = None;
+                }
+                tokio::time::sleep(waiting.get_or_insert_default().pause()).await;
             }
             Err(error) => {
                 let reason = format!("RABBITMQ_URL: cannot connect to {url}: {error}");
-                if waiting.is_none() {
+                if !std::mem::replace(&mut told, true) {
                     warn!(connection = name, reason, "RabbitMQ is waited for");
                 }
                 state.send_replace(State::Away(reason.into()));
@@ -137,8 +145,6 @@ async fn connect(url: &RabbitUrl, name: &str) -> anyhow::Result<Connection> {
         .with_client_property("product".into(), "product-composite landscape".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_connection_name(name.into());
-    // With frames as large as the broker's, although the client keeps 64 of them for each connection: headers come in one
-    // frame, and the client ends the connection over one that is too large, as often as its message comes again.
     Ok(tokio::time::timeout(ANSWER, Connection::connect_uri(url.amqp(), properties)).await??)
 }
 
