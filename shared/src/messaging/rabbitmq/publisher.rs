@@ -1,6 +1,6 @@
 //! Sends that share a window of confirms: many requests publish on one channel, and each waits for its own.
 
-use super::link::{ANSWER, Link, channel};
+use super::link::{Link, answer, channel};
 use super::message::Publishing as Message;
 use super::names::Names;
 use super::topology::{PRECONDITION_FAILED, Topology, reply_code};
@@ -81,10 +81,8 @@ impl Publisher {
             |session: &Session| session.channel.status().connected() && Arc::ptr_eq(&session.connection, &connection);
         let session = match session.take().filter(good) {
             Some(good) => session.insert(good),
-            None => {
-                let new = tokio::time::timeout(ANSWER, self.open(connection)).await;
-                session.insert(new.map_err(unconfirmed)??)
-            }
+            // Each answer has its time: there are as many as there are partitions.
+            None => session.insert(self.open(connection).await?),
         };
         Ok(&session.channel)
     }
@@ -95,7 +93,7 @@ impl Publisher {
             topology.producer(binding).await?;
         }
         let channel = channel(&connection).await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unconfirmed)?;
+        answer("ask for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Session { connection, channel })
     }
 
