@@ -54,6 +54,8 @@ impl Lab for Rabbit {
             declaring::what_is_declared_is_what_java_declares_in_every_order,
             declaring::a_consumer_alone_declares_what_is_its_own,
             declaring::a_queue_with_other_arguments_is_used_and_one_of_another_type_is_refused,
+            declaring::a_hundred_partitions_are_declared_in_time,
+            declaring::what_somebody_deletes_is_declared_again,
             wire::what_is_sent_is_what_java_sends,
             wire::a_dead_letter_is_what_java_writes_with_more_headers,
             wire::the_messages_of_java_take_effect_or_become_letters,
@@ -63,6 +65,7 @@ impl Lab for Rabbit {
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
             foreign::a_tail_leaves_the_audit_queues_as_they_were,
             owning::a_crashed_instance_is_stood_in_for_until_it_returns,
+            owning::instances_of_a_service_with_a_file_find_each_other_too,
             owning::a_killed_and_a_frozen_process_are_stood_in_for,
             owning::without_takeover_an_instance_keeps_to_its_index,
             owning::members_without_an_index_share_evenly,
@@ -78,7 +81,7 @@ impl Lab for Rabbit {
     }
 
     fn limit(&self) -> Duration {
-        Duration::from_secs(120)
+        Duration::from_secs(240)
     }
 
     fn settling(&self) -> Duration {

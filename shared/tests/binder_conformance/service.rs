@@ -194,10 +194,7 @@ impl Handler for Things {
                     }
                     create(connection, number, *key, data).await?;
                 }
-                Event::Delete { key } => {
-                    let deleted = sqlx::query("DELETE FROM things WHERE key = $1").bind(*key);
-                    deleted.execute(&mut *connection).await?;
-                }
+                Event::Delete { key } => return Err(Failure::Invalid(format!("nobody deletes the thing {key}"))),
             }
         }
         Ok(())
@@ -216,11 +213,7 @@ async fn limit_disk(connection: &mut AnyConnection, full: bool, product: &str) -
 }
 
 async fn create(connection: &mut AnyConnection, number: i64, key: i32, thing: &Thing) -> Result<(), sqlx::Error> {
-    let written = sqlx::query(
-        "INSERT INTO things (key, value, at) VALUES ($1, $2, $3)
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at",
-    );
-    written.bind(key).bind(thing.value.as_str()).bind(thing.seq).execute(&mut *connection).await?;
-    let effect = sqlx::query("INSERT INTO effects (number, key, seq, id) VALUES ($1, $2, $3, $4)");
-    effect.bind(number).bind(key).bind(thing.seq).bind(thing.id.as_str()).execute(connection).await.map(drop)
+    let effect = sqlx::query("INSERT INTO effects (number, key, seq, id, value) VALUES ($1, $2, $3, $4, $5)");
+    let effect = effect.bind(number).bind(key).bind(thing.seq).bind(thing.id.as_str()).bind(thing.value.as_str());
+    effect.execute(connection).await.map(drop)
 }

@@ -1,11 +1,13 @@
 //! What stands on the broker is what Java declares, whoever comes first.
 
 use super::broker::Broker;
-use crate::lab::{World, consuming, producing, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
 use crate::reader::take;
+use crate::service::Setup;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::messaging::{BinderError, ConsumerBinding};
+use testkit::eventually;
 
 const PLAIN: &str = include_str!("golden/declared-plain.json");
 const PARTITIONED: &str = include_str!("golden/declared-partitioned.json");
@@ -114,6 +116,35 @@ pub(crate) async fn a_queue_with_other_arguments_is_used_and_one_of_another_type
         }
         broker.manage(Method::DELETE, &path, Value::Null).await.unwrap();
     }
+}
+
+pub(crate) async fn a_hundred_partitions_are_declared_in_time(world: &World) {
+    let binder = world.binder().await;
+    let producer = binder.producer(&[producing(THINGS, 100, &[GROUP])]).await.unwrap();
+    producer.send((0..100).map(|key| thing(key, 1)).collect()).await.unwrap();
+    let service = world.start(Setup { partitions: 100, ..Setup::default() }).await;
+    world.until_settled().await;
+    service.stop().await;
+    assert_eq!(world.effects().await.len(), 100);
+}
+
+pub(crate) async fn what_somebody_deletes_is_declared_again(world: &World) {
+    let broker = Broker::of(world);
+    let producer = world.producer(1).await;
+    let service = world.start(Setup::default()).await;
+    producer.send(vec![thing(1, 1)]).await.unwrap();
+    world.until_applied(&["1-1"]).await;
+    for (seq, (kind, name)) in (2..).zip([("queues", "things.thingsGroup"), ("exchanges", THINGS)]) {
+        broker.manage(Method::DELETE, &[kind, broker.vhost(), name], Value::Null).await.unwrap();
+        // The member that consumed declares its queue, the producer all that it needs, at the latest for the next send.
+        eventually(SOON, &format!("an effect without the {kind}"), async || {
+            producer.send(vec![thing(1, seq)]).await.map_err(|error| format!("{error:?}"))?;
+            world.effects().await.iter().any(|effect| effect.seq == seq).then_some(()).ok_or("no effect".to_owned())
+        })
+        .await;
+    }
+    service.stop().await;
+    assert_eq!(world.applied().await, ["1-1", "1-2", "1-3"]);
 }
 
 /// What is declared now, as the captures have it.

@@ -164,7 +164,7 @@ impl Handler for Rows {
         for event in events {
             let query = match event {
                 Event::Create { key, data } => {
-                    let query = sqlx::query("INSERT INTO things (key, value, at) VALUES ($1, $2, 0)");
+                    let query = sqlx::query("INSERT INTO things (key, value) VALUES ($1, $2)");
                     query.bind(*key).bind(data.to_string())
                 }
                 Event::Delete { key } => sqlx::query("DELETE FROM things WHERE key = $1").bind(*key),
