@@ -6,6 +6,7 @@
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
 //! - [`servers`]: real databases and brokers
+//! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -15,6 +16,8 @@ pub mod neighbour;
 pub mod running;
 pub mod sandbox;
 pub mod servers;
+pub mod verdict;
+pub mod workload;
 
 pub use answer::Answer;
 pub use eventually::eventually;

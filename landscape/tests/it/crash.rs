@@ -1,11 +1,11 @@
 //! The promise of all promises: what was accepted takes effect once and in order, whenever the process is killed.
 
-use crate::process::{Landscape, SOON};
+use crate::process::{Landscape, SOON, client};
 use crate::verdict;
-use crate::workload::{Clients, Random};
 use shared::service::config::Variables;
 use std::time::{Duration, Instant, SystemTime};
 use testkit::eventually;
+use testkit::workload::{Clients, Random};
 
 /// How often the landscape is killed at the least while requests are under way and events wait.
 const KILLS: u32 = 30;
@@ -28,7 +28,7 @@ async fn a_landscape_that_is_killed_loses_doubles_and_reorders_nothing() {
     let data_dir = folder.path();
     let mut landscape = Landscape::start(data_dir, &VARIABLES).await;
     verdict::keep_history(data_dir).await;
-    let clients = Clients::start(12, seed, landscape.composite());
+    let clients = Clients::start(client(), 12, seed, landscape.composite());
 
     let (mut kills, mut others, mut most_waiting) = (0, 0, 0);
     while kills < KILLS {

@@ -1,12 +1,12 @@
 //! Starts and stops: what ends a start says so in one sentence; what ends a running landscape loses nothing.
 
-use crate::process::{Ended, LANDSCAPE, Landscape, Process, SOON};
+use crate::process::{Ended, LANDSCAPE, Landscape, Process, SOON, client};
 use crate::verdict;
-use crate::workload::Clients;
 use shared::service::config::{Config, Variables};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use testkit::eventually;
+use testkit::workload::Clients;
 
 /// The default of `SHUTDOWN_GRACE_MS`.
 const GRACE: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ async fn sigterm_and_sigint_end_it_cleanly_under_load_and_the_next_start_has_eve
     let data_dir = folder.path();
     let mut landscape = Landscape::start(data_dir, &[]).await;
     verdict::keep_history(data_dir).await;
-    let clients = Clients::start(8, 1, landscape.composite());
+    let clients = Clients::start(client(), 8, 1, landscape.composite());
     for signal in ["TERM", "INT", "TERM"] {
         let enough = clients.answered() + 100;
         eventually(SOON, "requests are answered", async || {

@@ -6,8 +6,8 @@
 //! - [`steps`]: what `test-em-all.sh` does, in process; and the script itself
 //! - [`alone`]: the four services as programs of their own
 //!
-//! They share [`process`], programs as child processes; [`workload`], clients that know what they were promised; and
-//! [`verdict`], which compares that with the log and the tables.
+//! They share [`process`], programs as child processes; and [`verdict`], which compares what the clients of
+//! [`testkit::workload`] were promised with the log and the tables.
 
 // Outside the test functions too, a test that cannot go on ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
@@ -19,4 +19,3 @@ mod life;
 mod process;
 mod steps;
 mod verdict;
-mod workload;

@@ -1,50 +1,19 @@
-//! What was promised, compared with the log and the tables.
-//!
-//! The tables show only what is left in the end, so each of them gets triggers that write down every row that comes or
-//! goes, in the transaction that moves it: an effect that was lost, doubled or out of order is seen even where a later
-//! one hides it.
+//! What was promised, compared with the log and the tables of a landscape on SQLite.
 
 use crate::process::{Landscape, SOON};
-use crate::workload::{Key, Request, Write, recommendations, reviews, text};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use testkit::eventually;
+use testkit::verdict::{Found, PLACES, Place};
+use testkit::workload::{Key, Request};
 
-/// A topic with the database that its events end in.
-struct Place {
-    topic: &'static str,
-    group: &'static str,
-    file: &'static str,
-    /// The column that tells rows of a key apart, and the one that names the version.
-    part: &'static str,
-    content: &'static str,
-    /// How many rows a version has.
-    parts: fn(u32) -> u32,
+fn file(data_dir: &Path, place: &Place) -> PathBuf {
+    data_dir.join(place.service).with_extension("db")
 }
-
-const PLACES: [Place; 3] = [
-    Place { topic: "products", group: "productsGroup", file: "product.db", part: "1", content: "name", parts: |_| 1 },
-    Place {
-        topic: "recommendations",
-        group: "recommendationsGroup",
-        file: "recommendation.db",
-        part: "recommendation_id",
-        content: "content",
-        parts: recommendations,
-    },
-    Place {
-        topic: "reviews",
-        group: "reviewsGroup",
-        file: "review.db",
-        part: "review_id",
-        content: "content",
-        parts: reviews,
-    },
-];
 
 async fn open(file: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(file).connect().await.unwrap()
@@ -52,7 +21,7 @@ async fn open(file: &Path) -> SqliteConnection {
 
 /// Writes down from now on what happens to the tables of a landscape that has started.
 pub(crate) async fn keep_history(data_dir: &Path) {
-    for Place { topic, file, part, content, .. } in &PLACES {
+    for place @ Place { topic, part, content, .. } in &PLACES {
         let column = |row: &str, name: &str| if name == "1" { name.to_owned() } else { format!("{row}.{name}") };
         let trigger = |name: &str, when: &str, row: &str, sign: &str| {
             let (part, content) = (column(row, part), column(row, content));
@@ -68,7 +37,7 @@ pub(crate) async fn keep_history(data_dir: &Path) {
             trigger("comes", "INSERT", "NEW", "+"),
             trigger("goes", "DELETE", "OLD", "-"),
         );
-        let mut database = open(&data_dir.join(file)).await;
+        let mut database = open(&file(data_dir, place)).await;
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
     }
 }
@@ -106,16 +75,17 @@ pub(crate) async fn all_settled(landscape: &Landscape, data_dir: &Path) {
 
 /// Compares everything with a landscape that has ended, and returns how many events that was.
 pub(crate) async fn check(data_dir: &Path, keys: &[Key]) -> usize {
-    for file in PLACES.iter().map(|place| place.file).chain(["events.db"]) {
-        let mut database = open(&data_dir.join(file)).await;
+    for file in PLACES.iter().map(|place| file(data_dir, place)).chain([data_dir.join("events.db")]) {
+        let mut database = open(&file).await;
         let sound = sqlx::query("PRAGMA integrity_check").fetch_one(&mut database).await.unwrap();
-        assert_eq!(sound.get::<&str, _>(0), "ok", "{file}");
+        assert_eq!(sound.get::<&str, _>(0), "ok", "{}", file.display());
     }
     let logged = logged(data_dir).await;
     check_counts(keys, &logged);
     for place in &PLACES {
         check_order(place, keys, &logged);
-        check_table(place, keys, &mut open(&data_dir.join(place.file)).await).await;
+        let url = format!("sqlite:{}", file(data_dir, place).display());
+        Found::read(place, &url).await.check(place, keys);
     }
     logged.len()
 }
@@ -172,56 +142,4 @@ fn check_order(place: &Place, keys: &[Key], logged: &Logged) {
             place.topic
         );
     }
-}
-
-/// Every event has taken effect once and in order, and what stands there in the end is what was written last.
-async fn check_table(place: &Place, keys: &[Key], database: &mut SqliteConnection) {
-    let Place { topic, part, content, parts, .. } = place;
-
-    let letters = sqlx::query("SELECT event_key, cause FROM dead_letters").fetch_all(&mut *database).await.unwrap();
-    let letters: Vec<(i32, String)> = letters.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(letters, [], "{topic} have dead letters");
-
-    let mut expected: BTreeMap<(i32, u32), Vec<String>> = BTreeMap::new();
-    for Key { id, requests } in keys {
-        for Request { write, .. } in requests {
-            let (sign, version) = match *write {
-                Write::Create { version } => ('+', version),
-                Write::Delete { version } => ('-', version),
-            };
-            for part in 1..=parts(version) {
-                expected.entry((*id, part)).or_default().push(format!("{sign}{}", text(version)));
-            }
-        }
-    }
-    let mut happened: BTreeMap<(i32, u32), Vec<String>> = BTreeMap::new();
-    let history = sqlx::query("SELECT event_key, part, change FROM history ORDER BY sequence");
-    for row in history.fetch_all(&mut *database).await.unwrap() {
-        happened.entry((row.get(0), row.get(1))).or_default().push(row.get(2));
-    }
-    for row in expected.keys().chain(happened.keys()) {
-        assert_eq!(happened.get(row), expected.get(row), "what happened to {row:?} in {topic}, and what was accepted");
-    }
-
-    let standing = sqlx::query(AssertSqlSafe(format!("SELECT product_id, {part}, {content} FROM {topic}")));
-    let standing = standing.fetch_all(&mut *database).await.unwrap();
-    let count = standing.len();
-    let standing: BTreeMap<(i32, u32), String> =
-        standing.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
-    expected.retain(|_, changes| changes.last().unwrap().starts_with('+'));
-    let expected: BTreeMap<_, _> =
-        expected.into_iter().map(|(row, changes)| (row, changes.last().unwrap()[1..].to_owned())).collect();
-    assert_eq!(standing, expected, "what is left in {topic}");
-    assert_eq!(count, expected.len(), "{topic} have rows twice");
-
-    let decided = sqlx::query("SELECT id, outcome FROM inbox").fetch_all(database).await.unwrap();
-    let decided: BTreeSet<(String, String)> = decided.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let sent: BTreeSet<(String, String)> = keys
-        .iter()
-        .flat_map(|key| {
-            key.requests.iter().flat_map(|request| request.write.message_ids(key.id).remove(topic).unwrap())
-        })
-        .map(|id| (id, "applied".to_owned()))
-        .collect();
-    assert!(decided == sent, "{topic} were decided on {} times, {} were sent", decided.len(), sent.len());
 }

@@ -4,8 +4,7 @@
 //! key is known. A request whose answer never comes is sent again with its `Idempotency-Key` until it is accepted; and
 //! now and then a copy of a request that was accepted long ago is sent once more. Neither may do harm.
 
-use crate::process::{SOON, client};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 use shared::messaging::ids::MessageIds;
 use std::collections::BTreeMap;
@@ -16,41 +15,59 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// How long a request may take until it is accepted, sent again and again.
+const ACCEPTED: Duration = Duration::from_secs(60);
+/// How long to wait before a request is sent again: to one who said so, and where nobody was.
+const REFUSED: Duration = Duration::from_millis(100);
+const NOBODY: Duration = Duration::from_millis(10);
+
 /// A key with its requests, in the order in which they were accepted.
 #[derive(Debug)]
-pub(crate) struct Key {
-    pub(crate) id: i32,
-    pub(crate) requests: Vec<Request>,
+pub struct Key {
+    /// Its product id.
+    pub id: i32,
+    /// What was accepted.
+    pub requests: Vec<Request>,
 }
 
 /// A request that was accepted.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) write: Write,
+pub struct Request {
+    /// What it asks for.
+    pub write: Write,
     /// How often it was answered with 202.
-    pub(crate) accepted: u32,
+    pub accepted: u32,
     /// How often it was sent and nobody knows what came of it.
-    pub(crate) unanswered: u32,
+    pub unanswered: u32,
 }
 
 /// What a request asks for. A key has a new version whenever it is created.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Write {
-    Create { version: u32 },
-    Delete { version: u32 },
+pub enum Write {
+    /// The version is to be there.
+    Create {
+        /// Its number, from 1.
+        version: u32,
+    },
+    /// The version is to be there no longer.
+    Delete {
+        /// Its number.
+        version: u32,
+    },
 }
 
-/// How many recommendations and reviews a version has: the next one has others.
-pub(crate) fn recommendations(version: u32) -> u32 {
+/// How many recommendations a version has: the next one has another number of them.
+pub fn recommendations(version: u32) -> u32 {
     version % 3
 }
 
-pub(crate) fn reviews(version: u32) -> u32 {
+/// How many reviews a version has.
+pub fn reviews(version: u32) -> u32 {
     (version + 1) % 4
 }
 
 /// The text that names a version, in the product and in each of its parts.
-pub(crate) fn text(version: u32) -> String {
+pub fn text(version: u32) -> String {
     format!("v{version}")
 }
 
@@ -74,24 +91,30 @@ impl Write {
         Some(body.to_string())
     }
 
+    /// How many events it makes.
+    pub fn events(self) -> u64 {
+        self.counts().into_iter().map(u64::from).sum()
+    }
+
+    /// How many events it makes of products, recommendations and reviews.
+    fn counts(self) -> [u32; 3] {
+        match self {
+            Self::Create { version } => [1, recommendations(version), reviews(version)],
+            Self::Delete { .. } => [1, 1, 1],
+        }
+    }
+
     /// The ids that its messages have, by topic.
-    pub(crate) fn message_ids(self, id: i32) -> BTreeMap<&'static str, Vec<String>> {
+    pub fn message_ids(self, id: i32) -> BTreeMap<&'static str, Vec<String>> {
         let key = self.idempotency_key(id);
-        let (ids, counts) = match self {
-            Self::Create { version } => {
-                let body = self.body(id).unwrap();
-                let ids = MessageIds::of_request(&key, "POST", "/product-composite", body.as_bytes());
-                (ids, [1, recommendations(version), reviews(version)])
-            }
-            Self::Delete { .. } => {
-                let ids = MessageIds::of_request(&key, "DELETE", &format!("/product-composite/{id}"), b"");
-                (ids, [1, 1, 1])
-            }
+        let ids = match self.body(id) {
+            Some(body) => MessageIds::of_request(&key, "POST", "/product-composite", body.as_bytes()),
+            None => MessageIds::of_request(&key, "DELETE", &format!("/product-composite/{id}"), b""),
         };
         let mut positions = 0..;
         ["products", "recommendations", "reviews"]
             .into_iter()
-            .zip(counts)
+            .zip(self.counts())
             .map(|(topic, count)| {
                 (topic, positions.by_ref().take(count as usize).map(|at| ids.id(topic, at)).collect())
             })
@@ -100,25 +123,38 @@ impl Write {
 }
 
 /// The clients at work.
-pub(crate) struct Clients {
+#[derive(Debug)]
+pub struct Clients {
     shared: Arc<Shared>,
     tasks: JoinSet<Vec<Key>>,
     enough: CancellationToken,
 }
 
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    unanswered: AtomicU64,
+    refused: AtomicU64,
+    under_way: AtomicU64,
+    events: AtomicU64,
+    /// The longest time that an answer took, in milliseconds.
+    slowest: AtomicU64,
+}
+
+#[derive(Debug)]
 struct Shared {
     http: Client,
     /// Where the composite service is; it moves.
     url: watch::Sender<String>,
-    answered: AtomicU64,
-    unanswered: AtomicU64,
+    counts: Counts,
 }
 
 impl Clients {
-    pub(crate) fn start(count: u64, seed: u64, url: &str) -> Self {
-        let (answered, unanswered) = (AtomicU64::new(0), AtomicU64::new(0));
+    /// Starts `count` clients of the composite service at `url`, which send through `http`.
+    pub fn start(http: Client, count: u64, seed: u64, url: &str) -> Self {
         let url = watch::Sender::new(url.to_owned());
-        let shared = Arc::new(Shared { http: client(), url, answered, unanswered });
+        let shared = Arc::new(Shared { http, url, counts: Counts::default() });
         let enough = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for number in 0..count {
@@ -131,22 +167,50 @@ impl Clients {
     }
 
     /// The landscape answers at another address from now on.
-    pub(crate) fn go_on_at(&self, url: &str) {
+    pub fn go_on_at(&self, url: &str) {
         self.shared.url.send_replace(url.to_owned());
     }
 
-    /// How many requests were answered so far.
-    pub(crate) fn answered(&self) -> u64 {
-        self.shared.answered.load(Ordering::Relaxed)
+    /// How many requests were accepted so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.counts.answered.load(Ordering::Relaxed)
     }
 
     /// How many requests broke off so far.
-    pub(crate) fn unanswered(&self) -> u64 {
-        self.shared.unanswered.load(Ordering::Relaxed)
+    pub fn unanswered(&self) -> u64 {
+        self.shared.counts.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How many times a request was answered so far that it be sent again later.
+    pub fn refused(&self) -> u64 {
+        self.shared.counts.refused.load(Ordering::Relaxed)
+    }
+
+    /// How many requests have no answer now.
+    pub fn under_way(&self) -> u64 {
+        self.shared.counts.under_way.load(Ordering::Relaxed)
+    }
+
+    /// How many events the requests make that were accepted so far; those of a copy are the same.
+    pub fn events(&self) -> u64 {
+        self.shared.counts.events.load(Ordering::Relaxed)
+    }
+
+    /// The longest time that any answer took so far.
+    pub fn slowest(&self) -> Duration {
+        Duration::from_millis(self.shared.counts.slowest.load(Ordering::Relaxed))
+    }
+
+    /// Creates the key `id`, which no client comes to, and returns when that is accepted. When it has taken effect, so
+    /// has everything that was accepted before for its partition.
+    pub async fn mark(&self, id: i32) -> Key {
+        let mut key = Key { id, requests: Vec::new() };
+        self.shared.next(&mut key).await;
+        key
     }
 
     /// Waits until all clients have an answer to their last request.
-    pub(crate) async fn finish(self) -> Vec<Key> {
+    pub async fn finish(self) -> Vec<Key> {
         self.enough.cancel();
         self.tasks.join_all().await.into_iter().flatten().collect()
     }
@@ -196,6 +260,7 @@ impl Shared {
         };
         let mut request = Request { write, accepted: 0, unanswered: 0 };
         self.send(key.id, &mut request).await;
+        self.counts.events.fetch_add(write.events(), Ordering::Relaxed);
         key.requests.push(request);
     }
 
@@ -209,34 +274,55 @@ impl Shared {
                 Some(body) => self.http.post(url).header("Content-Type", "application/json").body(body.clone()),
                 None => self.http.delete(format!("{url}/{id}")),
             };
-            match sending.header("Idempotency-Key", &idempotency_key).send().await {
+            let pause = match self.ask(sending.header("Idempotency-Key", &idempotency_key)).await {
                 Ok(answer) if answer.status() == StatusCode::ACCEPTED => {
                     request.accepted += 1;
-                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    self.counts.answered.fetch_add(1, Ordering::Relaxed);
                     // A body that is not read would cost the connection.
                     let _ = answer.bytes().await;
                     return;
                 }
-                Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => request.unanswered += 1,
+                Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                    assert!(answer.headers().contains_key("Retry-After"), "of {id}: {answer:?}");
+                    request.unanswered += 1;
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                    let _ = answer.bytes().await;
+                    REFUSED
+                }
                 Ok(answer) => panic!("{:?} of {id} was answered {answer:?}", request.write),
                 // Nobody there: it was not even sent.
-                Err(error) if error.is_connect() => {}
+                Err(error) if error.is_connect() => NOBODY,
                 Err(_) => {
                     request.unanswered += 1;
-                    self.unanswered.fetch_add(1, Ordering::Relaxed);
+                    self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
+                    NOBODY
                 }
-            }
-            assert!(started.elapsed() < SOON, "{:?} of {id} is not accepted", request.write);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            };
+            assert!(started.elapsed() < ACCEPTED, "{:?} of {id} is not accepted", request.write);
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn ask(&self, sending: RequestBuilder) -> reqwest::Result<Response> {
+        let sent = Instant::now();
+        self.counts.under_way.fetch_add(1, Ordering::Relaxed);
+        let answer = sending.send().await;
+        self.counts.under_way.fetch_sub(1, Ordering::Relaxed);
+        if answer.is_ok() {
+            let took = sent.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+            self.counts.slowest.fetch_max(took, Ordering::Relaxed);
+        }
+        answer
     }
 }
 
 /// SplitMix64: the same numbers for the same seed.
-pub(crate) struct Random(pub(crate) u64);
+#[derive(Debug)]
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    /// A number from 0 to before `end`.
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
