@@ -103,7 +103,7 @@ pub(crate) async fn order_per_key_holds_while_instances_join_and_leave(world: &W
     });
     let instance = async || world.start(Setup { partitions: 2, ..Setup::default() }).await;
     let past = async |count: usize| {
-        eventually(SOON * 2, &format!("{count} effects"), async || match world.effects().await.len() {
+        eventually(SOON * 6, &format!("{count} effects"), async || match world.effects().await.len() {
             now if now >= count => Ok(()),
             now => Err(format!("{now}")),
         })
