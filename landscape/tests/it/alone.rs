@@ -172,7 +172,11 @@ async fn a_service_that_cannot_start_says_why_in_one_sentence() {
     let data_dir = folder.path().to_str().unwrap();
     for (variable, value, sentence) in [
         ("PORT", "none", "PORT is \"none\": allowed is a port from 0 to 65535\n"),
-        ("DATABASE_URL", "postgres://me:secret@host/db", "DATABASE_URL is \"postgres:…\": allowed is sqlite:PATH\n"),
+        (
+            "DATABASE_URL",
+            "mysql://me:secret@host/db",
+            "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE\n",
+        ),
     ] {
         let variables = [("DATA_DIR", data_dir), ("HOST", "127.0.0.1"), ("PORT", "0"), (variable, value)];
         let ended = Process::start(&PROGRAMS["review-service"], &[], &variables).ended().await;

@@ -99,9 +99,9 @@ async fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
-async fn a_database_for_all_services_is_refused() {
+async fn one_file_for_all_services_is_refused() {
     let said = refused(&[("DATABASE_URL", "sqlite:all.db")]).await;
-    assert!(said.starts_with("DATABASE_URL is for a service alone"), "{said}");
+    assert!(said.starts_with("DATABASE_URL is \"sqlite:…\": allowed is postgres://"), "{said}");
 }
 
 #[tokio::test]
