@@ -34,8 +34,9 @@ use crate::database::Database;
 use async_trait::async_trait;
 use link::{Link, State};
 use management::Management;
+use message::Publishing;
 use names::Names;
-use publisher::{Publisher, Publishing};
+use publisher::Publisher;
 use serde_json::Value;
 use std::sync::OnceLock;
 

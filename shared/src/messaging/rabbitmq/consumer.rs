@@ -1,7 +1,7 @@
 //! Partitions, each the exclusive consumer of its queue on a channel of its own. The exclusive consumer is the lock:
 //! the broker lets no second one in, and frees the queue when the channel is gone, however that came.
 
-use super::link::{ANSWER, Link, answer, channel};
+use super::link::{Link, answer, channel, in_time};
 use super::members::Members;
 use super::message::received;
 use super::names::Names;
@@ -122,12 +122,12 @@ impl RabbitConsumer {
         let stood_here = answer(&format!("look at the queue {queue}"), stood_here).await?.message_count();
         let exclusive = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let consumed = channel.basic_consume(queue.into(), "".into(), exclusive, FieldTable::default());
-        let consumer = match tokio::time::timeout(ANSWER, consumed).await {
-            Ok(Ok(consumer)) => consumer,
+        let attempt = format!("consume {queue}");
+        let consumer = match in_time(&attempt, consumed).await? {
+            Ok(consumer) => consumer,
             // Somebody was faster, or the queue has just been deleted.
-            Ok(Err(error)) if matches!(reply_code(&error), Some(ACCESS_REFUSED | NOT_FOUND)) => return Ok(None),
-            Ok(Err(error)) => return Err(BinderError::unavailable(format!("consume {queue}"), error)),
-            Err(elapsed) => return Err(BinderError::unavailable(format!("consume {queue}"), elapsed)),
+            Err(error) if matches!(reply_code(&error), Some(ACCESS_REFUSED | NOT_FOUND)) => return Ok(None),
+            Err(error) => return Err(BinderError::unavailable(attempt, error)),
         };
         let (ours, wanted_back) = watch::channel(false);
         self.ours.insert(queue.to_owned(), ours);

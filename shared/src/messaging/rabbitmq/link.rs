@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 /// How long the broker may take for one answer, or for the handshake.
-pub(super) const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(5);
 /// After which time a connection counts as a good one.
 const STEADY: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, besides its own events.
@@ -97,11 +97,15 @@ pub(super) async fn channel(connection: &Connection) -> Result<Channel, BinderEr
 
 /// What the broker answers, in time.
 pub(super) async fn answer<T>(attempt: &str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, BinderError> {
-    match tokio::time::timeout(ANSWER, asked).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(BinderError::unavailable(attempt, error)),
-        Err(elapsed) => Err(BinderError::unavailable(attempt, elapsed)),
-    }
+    in_time(attempt, asked).await?.map_err(|error| BinderError::unavailable(attempt, error))
+}
+
+/// As [`answer`], where a refusal is an answer too.
+pub(super) async fn in_time<T>(
+    attempt: &str,
+    asked: impl Future<Output = lapin::Result<T>>,
+) -> Result<lapin::Result<T>, BinderError> {
+    tokio::time::timeout(ANSWER, asked).await.map_err(|elapsed| BinderError::unavailable(attempt, elapsed))
 }
 
 fn away(reason: &str) -> BinderError {

@@ -1,7 +1,7 @@
 //! Sends that share a window of confirms: many requests publish on one channel, and each waits for its own.
 
 use super::link::{Link, answer, channel};
-use super::message::Publishing as Message;
+use super::message::Publishing;
 use super::names::Names;
 use super::topology::{PRECONDITION_FAILED, Topology, reply_code};
 use crate::messaging::{BinderError, Outgoing, Producer, ProducerBinding};
@@ -12,8 +12,6 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
-
-pub(super) use super::message::Publishing;
 
 /// The most messages that wait for their confirms; more wait for their turn.
 const WINDOW: u32 = 4096;
@@ -52,7 +50,7 @@ impl Publisher {
     }
 
     /// Returns once the broker has confirmed all of `messages`.
-    pub(super) async fn publish(&self, messages: Vec<Message>) -> Result<(), BinderError> {
+    pub(super) async fn publish(&self, messages: Vec<Publishing>) -> Result<(), BinderError> {
         let permits = u32::try_from(messages.len()).unwrap_or(WINDOW).clamp(self.least, WINDOW);
         let _permits = self.window.acquire_many(permits).await.map_err(unconfirmed)?;
         if let Some(reason) = self.link.blocked() {
@@ -64,14 +62,10 @@ impl Publisher {
             let channel = self.channel(&mut session).await?;
             messages.into_iter().map(|message| push(channel.clone(), message)).collect::<Vec<Confirm>>()
         };
-        let confirmed = tokio::select! {
-            confirmed = all(confirms, self.least == WINDOW) => confirmed,
+        tokio::select! {
+            confirmed = self.all(confirms) => confirmed,
             reason = self.link.until_blocked() => Err(blocked(&reason)),
-        };
-        if confirmed.is_err() {
-            self.forget().await;
         }
-        confirmed
     }
 
     /// The channel of a session that is good, or of a new one.
@@ -97,9 +91,28 @@ impl Publisher {
         Ok(Session { connection, channel })
     }
 
-    /// Lets the next send declare everything again: a queue may be gone, or the channel.
-    async fn forget(&self) {
-        *self.session.lock().await = None;
+    /// Waits for all confirms.
+    async fn all(&self, mut confirms: Vec<Confirm>) -> Result<(), BinderError> {
+        // A refusal closes the channel: it speaks of these messages only if they were alone there.
+        let alone = self.least == WINDOW;
+        join_all(confirms.iter_mut()).await;
+        for confirm in &mut confirms {
+            match std::pin::Pin::new(confirm).take_output() {
+                Some(Ok(Confirmation::Ack(None))) => {}
+                Some(Ok(Confirmation::Ack(Some(returned)))) => {
+                    // The queues are gone though the channel is good: the next send declares them again.
+                    *self.session.lock().await = None;
+                    let source = anyhow::anyhow!("no queue takes it: {} {}", returned.reply_code, returned.reply_text);
+                    return Err(BinderError::unavailable("send a message", source));
+                }
+                Some(Err(error)) if alone && reply_code(&error) == Some(PRECONDITION_FAILED) => {
+                    return Err(BinderError::refused("take a message", error));
+                }
+                Some(Err(error)) => return Err(unconfirmed(error)),
+                other => return Err(unconfirmed(anyhow::anyhow!("the broker answered {other:?}"))),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -114,15 +127,15 @@ impl Producer for Publisher {
                 return Err(BinderError::refused("send a message", source));
             };
             let names = Names::new(&binding.destination)?;
-            publishing.push(Message::event(message, &names, binding.partitions)?);
+            publishing.push(Publishing::event(message, &names, binding.partitions)?);
         }
         self.publish(publishing).await
     }
 }
 
 /// Pushes a message to the connection.
-fn push(channel: Channel, message: Message) -> Confirm {
-    let Message { exchange, routing_key, properties, body } = message;
+fn push(channel: Channel, message: Publishing) -> Confirm {
+    let Publishing { exchange, routing_key, properties, body } = message;
     // A queue that takes nothing would otherwise lose it in silence.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirmed =
@@ -130,26 +143,6 @@ fn push(channel: Channel, message: Message) -> Confirm {
     let mut confirm = maybe_done(confirmed.boxed());
     let _ = (&mut confirm).now_or_never();
     confirm
-}
-
-/// Waits for all confirms. A refusal closes the channel: it speaks of these messages only if they were `alone` there.
-async fn all(mut confirms: Vec<Confirm>, alone: bool) -> Result<(), BinderError> {
-    join_all(confirms.iter_mut()).await;
-    for confirm in &mut confirms {
-        match std::pin::Pin::new(confirm).take_output() {
-            Some(Ok(Confirmation::Ack(None))) => {}
-            Some(Ok(Confirmation::Ack(Some(returned)))) => {
-                let source = anyhow::anyhow!("no queue takes it: {} {}", returned.reply_code, returned.reply_text);
-                return Err(BinderError::unavailable("send a message", source));
-            }
-            Some(Err(error)) if alone && reply_code(&error) == Some(PRECONDITION_FAILED) => {
-                return Err(BinderError::refused("take a message", error));
-            }
-            Some(Err(error)) => return Err(unconfirmed(error)),
-            other => return Err(unconfirmed(anyhow::anyhow!("the broker answered {other:?}"))),
-        }
-    }
-    Ok(())
 }
 
 fn blocked(reason: &str) -> BinderError {

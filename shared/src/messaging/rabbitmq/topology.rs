@@ -1,7 +1,7 @@
 //! Declaring what carries the events, in Spring's order and with Spring's arguments. What stands already in another
 //! form is used as it stands.
 
-use super::link::{ANSWER, answer, channel};
+use super::link::{answer, channel, in_time};
 use super::names::{Count, DEAD_LETTERS, Names, fitting};
 use crate::messaging::{AUDIT_GROUP, BinderError, ProducerBinding};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -76,27 +76,29 @@ impl Topology {
 
     /// The queue as it stands, or `None` where there is none.
     pub(super) async fn look(&mut self, queue: &str) -> Result<Option<Queue>, BinderError> {
+        let attempt = format!("look at the queue {queue}");
         let found = self.channel.queue_declare(queue.into(), PASSIVE, FieldTable::default());
-        match in_time(queue, found).await? {
+        match in_time(&attempt, found).await? {
             Ok(found) => Ok(Some(found)),
             Err(error) if reply_code(&error) == Some(NOT_FOUND) => {
                 self.channel = channel(&self.connection).await?;
                 Ok(None)
             }
-            Err(error) => Err(BinderError::unavailable(format!("look at the queue {queue}"), error)),
+            Err(error) => Err(BinderError::unavailable(attempt, error)),
         }
     }
 
     async fn exchange(&mut self, name: &str, kind: ExchangeKind) -> Result<(), BinderError> {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let attempt = format!("declare {name}");
         let declared = self.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
-        match in_time(name, declared).await? {
+        match in_time(&attempt, declared).await? {
             Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => {
                 warn!(exchange = name, %error, "the exchange stands in another form; it is used as it is");
                 self.channel = channel(&self.connection).await?;
                 Ok(())
             }
-            declared => declared.map_err(|error| BinderError::unavailable(format!("declare {name}"), error)),
+            declared => declared.map_err(|error| BinderError::unavailable(attempt, error)),
         }
     }
 
@@ -104,17 +106,18 @@ impl Topology {
     /// a stream keeps what was acknowledged.
     async fn queue(&mut self, name: &str, mut arguments: FieldTable) -> Result<(), BinderError> {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let attempt = format!("declare {name}");
         let declared = self.channel.queue_declare(name.into(), options, arguments.clone());
-        let mut declared = in_time(name, declared).await?;
+        let mut declared = in_time(&attempt, declared).await?;
         let stands = declared.is_ok();
         if stands {
             // A virtual host may have another type for queues that name none, as ours and Java's do.
             arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
-            declared = in_time(name, self.channel.queue_declare(name.into(), options, arguments)).await?;
+            declared = in_time(&attempt, self.channel.queue_declare(name.into(), options, arguments)).await?;
         }
         let Err(error) = declared else { return Ok(()) };
         if reply_code(&error) != Some(PRECONDITION_FAILED) {
-            return Err(BinderError::unavailable(format!("declare {name}"), error));
+            return Err(BinderError::unavailable(attempt, error));
         }
         let said = error.to_string();
         if ["quorum", "stream"]
@@ -154,15 +157,6 @@ impl Topology {
         );
         answer(&format!("narrow what {plain} gets"), unbound).await
     }
-}
-
-/// What the broker says of `name`, in time: a refusal is an answer too.
-async fn in_time<T>(
-    name: &str,
-    asked: impl Future<Output = lapin::Result<T>>,
-) -> Result<lapin::Result<T>, BinderError> {
-    let answered = tokio::time::timeout(ANSWER, asked).await;
-    answered.map_err(|elapsed| BinderError::unavailable(format!("declare {name}"), elapsed))
 }
 
 /// The code with which the broker refused.
