@@ -35,6 +35,11 @@ const HOST: Variable = variable("HOST", "127.0.0.1", "address to listen on; 0.0.
 const DATA_DIR: Variable = variable("DATA_DIR", "./data", "folder of the event log and the databases");
 const DATABASE_URL: Variable =
     variable("DATABASE_URL", "", "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE, else a file in DATA_DIR");
+const SERVICE_DATABASE_URL: Variable = variable(
+    "*_DATABASE_URL",
+    "",
+    "landscape: the database of PRODUCT, …, else that of its name on the server of DATABASE_URL",
+);
 const POOL: Variable = variable("DATABASE_POOL_SIZE", "4", "connections of each service that read at the same time");
 const POOL_WAIT: Variable = variable("DATABASE_WAIT_MS", "5000", "how long a statement waits for a connection or lock");
 const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded, rabbitmq");
@@ -73,6 +78,7 @@ const COMMON: &[Variable] = &[
     HOST,
     DATA_DIR,
     DATABASE_URL,
+    SERVICE_DATABASE_URL,
     POOL,
     POOL_WAIT,
     BINDER,
