@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 const LAB: &str = "BINDER_CONFORMANCE_LAB";
 const ADDRESS: &str = "BINDER_CONFORMANCE_ADDRESS";
@@ -103,6 +104,12 @@ impl Child {
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
         assert!(sent.unwrap().success(), "the child is there");
+        // On a busy machine its threads go on until one of them has taken the signal.
+        let (start, stat) = (Instant::now(), format!("/proc/{}/stat", self.process.id()));
+        // Where there is no such file, the signal is trusted.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ") != frozen) {
+            assert!(start.elapsed() < SOON, "the child does not take {signal}");
+        }
     }
 
     /// Kills it where it stands; returns all that it said.
