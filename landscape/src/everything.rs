@@ -50,6 +50,7 @@ impl Landscape {
                 format!("data            {}  (remove it to start afresh)", config.data_dir.display())
             }
             BinderKind::RabbitMq(url, _) => format!("events          RabbitMQ at {url}"),
+            BinderKind::Kafka(brokers) => format!("events          Kafka at {brokers}"),
         };
         let platform = Platform::open(config, "landscape").await?;
         let (p, a) = (|| platform.clone(), service_address);

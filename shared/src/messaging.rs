@@ -9,7 +9,8 @@
 //! - [`failure`]: the three ways in which an event cannot be applied; [`retry`]: how long to try
 //! - [`processor`]: from a partition to the tables, exactly once
 //! - [`sharing`]: who of a group shall own what, where the broker does not say
-//! - [`embedded`]: the binder that needs no server; [`rabbitmq`]: the binder for a broker that Java services share
+//! - [`embedded`]: the binder that needs no server; [`rabbitmq`], [`kafka`]: the binders for brokers that Java services
+//!   share
 //!
 //! What must never happen: a send that returns before the broker has durably taken everything; a message settled before
 //! its effect or its dead letter is committed; two owners of one partition who both have an effect; a batch handed out
@@ -19,6 +20,7 @@ pub mod embedded;
 pub mod event;
 pub mod failure;
 pub mod ids;
+pub mod kafka;
 pub mod partition;
 pub mod processor;
 pub mod rabbitmq;

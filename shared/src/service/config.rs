@@ -11,6 +11,7 @@ pub use variables::{ConfigError, Variables};
 
 use crate::database::PoolConfig;
 use crate::messaging::Instance;
+use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
 use std::fmt::Write;
@@ -42,7 +43,7 @@ const SERVICE_DATABASE_URL: Variable = variable(
 );
 const POOL: Variable = variable("DATABASE_POOL_SIZE", "4", "connections of each service that read at the same time");
 const POOL_WAIT: Variable = variable("DATABASE_WAIT_MS", "5000", "how long a statement waits for a connection or lock");
-const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded, rabbitmq");
+const BINDER: Variable = variable("BINDER", "embedded", "where events travel: embedded, rabbitmq, kafka");
 const RABBITMQ_URL: Variable =
     variable("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/%2f", "the broker of BINDER=rabbitmq");
 const MANAGEMENT_URL: Variable = variable(
@@ -50,6 +51,8 @@ const MANAGEMENT_URL: Variable = variable(
     "",
     "its management API, else port 15672 of its host; for its version and topics",
 );
+const KAFKA_BROKERS: Variable =
+    variable("KAFKA_BROKERS", "localhost:9092", "the brokers of BINDER=kafka, as HOST:PORT,HOST:PORT");
 const PARTITIONS: Variable = variable("PARTITIONS", "1", "partitions of each topic");
 const INSTANCE_INDEX: Variable = variable("INSTANCE_INDEX", "", "which partitions this instance prefers, from 0");
 const INSTANCE_COUNT: Variable = variable("INSTANCE_COUNT", "", "how many instances prefer partitions");
@@ -84,6 +87,7 @@ const COMMON: &[Variable] = &[
     BINDER,
     RABBITMQ_URL,
     MANAGEMENT_URL,
+    KAFKA_BROKERS,
     PARTITIONS,
     INSTANCE_INDEX,
     INSTANCE_COUNT,
@@ -152,6 +156,8 @@ pub enum BinderKind {
     Embedded,
     /// Over the broker at `RABBITMQ_URL`; with the `RABBITMQ_MANAGEMENT_URL`, where it is set.
     RabbitMq(RabbitUrl, Option<String>),
+    /// Over the brokers at `KAFKA_BROKERS`.
+    Kafka(KafkaBrokers),
 }
 
 /// Limits of size and time.
@@ -238,7 +244,10 @@ fn binder(variables: &Variables) -> Result<BinderKind, ConfigError> {
             };
             Ok(BinderKind::RabbitMq(url, management))
         }
-        other => Err(refused(BINDER.name, other, "embedded or rabbitmq")),
+        "kafka" => {
+            Ok(BinderKind::Kafka(variables.read(KAFKA_BROKERS, "HOST:PORT, or several with commas in between")?))
+        }
+        other => Err(refused(BINDER.name, other, "embedded, rabbitmq or kafka")),
     }
 }
 
@@ -310,7 +319,7 @@ mod tests {
             ("PARTITIONS", "two", "PARTITIONS is \"two\": allowed is a whole number from 1 to 1000"),
             ("PARTITIONS", "0", "PARTITIONS is \"0\": allowed is a whole number from 1 to 1000"),
             ("HOST", "localhost:80", "HOST is \"localhost:80\": allowed is an IP address"),
-            ("BINDER", "carrier-pigeon", "BINDER is \"carrier-pigeon\": allowed is embedded or rabbitmq"),
+            ("BINDER", "carrier-pigeon", "BINDER is \"carrier-pigeon\": allowed is embedded, rabbitmq or kafka"),
             ("RETRY_MULTIPLIER", "0.5", "RETRY_MULTIPLIER is \"0.5\": allowed is a number from 1 to 100"),
             ("RETRY_MULTIPLIER", "NaN", "RETRY_MULTIPLIER is \"NaN\": allowed is a number from 1 to 100"),
             ("DATABASE_URL", "mysql://me:secret@host/db", "DATABASE_URL is \"mysql:…\": allowed is sqlite:PATH or"),

@@ -4,6 +4,7 @@ use super::config::{BinderKind, Config, DatabaseUrl};
 use crate::database::Database;
 use crate::messaging::Binder;
 use crate::messaging::embedded::EmbeddedBinder;
+use crate::messaging::kafka::KafkaBinder;
 use crate::messaging::rabbitmq::RabbitBinder;
 use anyhow::Context;
 use sqlx::migrate::Migrator;
@@ -36,6 +37,7 @@ impl Platform {
             BinderKind::RabbitMq(url, management) => {
                 Arc::new(RabbitBinder::open(url.clone(), management.as_deref(), name)?)
             }
+            BinderKind::Kafka(brokers) => Arc::new(KafkaBinder::open(brokers.clone(), name)?),
         };
         Ok(Self { config: Arc::new(config), binder })
     }

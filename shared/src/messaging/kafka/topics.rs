@@ -1,0 +1,99 @@
+//! Topics, as Spring Cloud Stream's binder makes them; those that stand are used as they are.
+
+use super::link::{ANSWER, Link, unavailable};
+use crate::messaging::BinderError;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// How long a topic may take from its making until it has leaders.
+const MAKING: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// The largest record in a topic of ours: the largest request of the services and what is written around it.
+const MOST_EVENT: &str = "16777216";
+/// The largest in a topic of dead letters: what they say comes to what the event was.
+const MOST_LETTER: &str = "67108864";
+
+/// A topic as it shall be.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) partitions: u32,
+    /// Whether it is for dead letters, which nothing may remove unseen.
+    pub(super) dead_letters: bool,
+}
+
+impl Wanted {
+    pub(super) fn events(destination: &str, partitions: u32) -> Self {
+        Self { name: destination.to_owned(), partitions, dead_letters: false }
+    }
+
+    /// `error.D.G`, with as many partitions as `D`.
+    pub(super) fn letters(destination: &str, group: &str, partitions: u32) -> Self {
+        Self { name: dead_letters(destination, group), partitions, dead_letters: true }
+    }
+}
+
+/// The topic of a group's dead letters.
+pub(super) fn dead_letters(destination: &str, group: &str) -> String {
+    format!("error.{destination}.{group}")
+}
+
+/// Makes what does not stand yet; returns how many partitions it has, wanted or not.
+pub(super) async fn declare(link: &Link, wanted: &Wanted) -> Result<u32, BinderError> {
+    let Wanted { name, partitions, .. } = wanted;
+    let unmade = make(link, wanted).await?;
+    link.ask_for(name);
+    let since = Instant::now();
+    let count = loop {
+        match count(link, name).await? {
+            Some(count) => break count,
+            None if since.elapsed() > MAKING => {
+                let reason = unmade.map_or("it has no leader".to_owned(), |code| format!("it cannot be made: {code}"));
+                return Err(BinderError::unavailable(format!("use the topic {name}"), anyhow::anyhow!("{reason}")));
+            }
+            None => tokio::time::sleep(LOOK).await,
+        }
+    };
+    if count != *partitions {
+        warn!(topic = name, count, wanted = partitions, "the topic has another count of partitions: it is used so");
+    }
+    Ok(count)
+}
+
+/// How many partitions a topic has, once all of them have leaders.
+pub(super) async fn count(link: &Link, topic: &str) -> Result<Option<u32>, BinderError> {
+    let name = topic.to_owned();
+    let attempt = format!("look at the topic {topic}");
+    let asked = link.ask(&attempt, move |admin| {
+        let metadata = admin.inner().fetch_metadata(Some(&name), ANSWER)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+        let led = topic.filter(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0));
+        Ok(led.map(|topic| topic.partitions().len()))
+    });
+    let count = asked.await?.and_then(|count| u32::try_from(count).ok());
+    Ok(count.filter(|count| *count > 0))
+}
+
+/// Makes the topic, and tells why that did not come about where it may stand already.
+async fn make(link: &Link, wanted: &Wanted) -> Result<Option<RDKafkaErrorCode>, BinderError> {
+    let attempt = format!("make the topic {}", wanted.name);
+    let partitions = i32::try_from(wanted.partitions).unwrap_or(i32::MAX);
+    // As many replicas as the brokers have by default.
+    let topic = NewTopic::new(&wanted.name, partitions, TopicReplication::Fixed(-1));
+    let topic = match wanted.dead_letters {
+        true => topic.set("retention.ms", "-1").set("max.message.bytes", MOST_LETTER),
+        false => topic.set("max.message.bytes", MOST_EVENT),
+    };
+    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
+    let made = link.admin().create_topics([&topic], &options).await;
+    match made.map_err(|error| unavailable(&attempt, &error))?.pop() {
+        Some(Err((_, RDKafkaErrorCode::InvalidTopic))) => {
+            Err(BinderError::refused(attempt, anyhow::anyhow!("that is no name for a topic")))
+        }
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(None),
+        Some(Err((_, code))) => Ok(Some(code)),
+    }
+}

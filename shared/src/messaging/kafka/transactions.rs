@@ -1,0 +1,257 @@
+//! Transactions, one after the other: what waits is sent in one, and in parts where the broker refuses some of it.
+
+use super::link::{Link, State, client_log};
+use super::publisher::{Request, Unsent};
+use super::record::Record;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::debug;
+
+/// How long a transaction may take. Longer, and readers would wait too long for a producer that died in one.
+const TRANSACTION: Duration = Duration::from_secs(5);
+/// How long the broker may take for the first one, when it may still have to end one of before.
+const FIRST: Duration = Duration::from_secs(10);
+/// How often the client is woken to look whether it can send; it is never back sooner.
+const WAKE: Duration = Duration::from_millis(2);
+
+/// One transaction after the other, each of all that waits.
+pub(super) struct Worker {
+    link: Link,
+    transactional_id: String,
+    session: Option<BaseProducer<Reports>>,
+}
+
+/// What came of the records of one transaction: of whose request each failed one was, and why.
+#[derive(Default)]
+struct Reports(Mutex<Vec<(usize, RDKafkaErrorCode)>>);
+
+impl Reports {
+    fn note(&self, request: usize, code: RDKafkaErrorCode) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((request, code));
+    }
+
+    fn take(&self) -> Vec<(usize, RDKafkaErrorCode)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn any(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "a publisher has a problem");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, request: usize) {
+        if let Err((error, _)) = delivered {
+            self.note(request, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        }
+    }
+}
+
+/// What became of a transaction.
+enum Ended {
+    Committed,
+    /// Nothing of it is there; these requests are to blame, or any of them where there are none.
+    Aborted(BTreeSet<usize>, Unsent),
+    /// It may or may not be there.
+    Unknown(String),
+}
+
+impl Worker {
+    /// Works under this transactional id, which nobody else may have: who takes it ends the transactions of who had it.
+    pub(super) fn new(link: Link, transactional_id: String) -> Self {
+        Self { link, transactional_id, session: None }
+    }
+
+    /// Sends `window` and answers all of it.
+    pub(super) fn publish(&mut self, mut window: Vec<Request>) {
+        // Who does not wait any more was promised nothing.
+        window.retain(|request| !request.answer.is_closed());
+        if window.is_empty() {
+            return;
+        }
+        if let State::Away(reason) = self.link.state() {
+            return answer(window, &Err(Unsent::Later(reason.to_string())));
+        }
+        let ended = self.transact(&window);
+        if !matches!(ended, Ok(Ended::Committed)) {
+            // The next session of this name ends what this one left open. After a mere abort too: the client would go on
+            // behind the numbers of what was refused, and the broker miss those.
+            self.session = None;
+        }
+        match ended {
+            Ok(Ended::Committed) => answer(window, &Ok(())),
+            Ok(Ended::Aborted(blamed, why)) if window.len() > 1 => {
+                debug!(?why, blamed = blamed.len(), of = window.len(), "a transaction is sent again in parts");
+                for part in parts(window, &blamed) {
+                    self.publish(part);
+                }
+            }
+            Ok(Ended::Aborted(_, why)) => answer(window, &Err(why)),
+            Ok(Ended::Unknown(reason)) => answer(window, &Err(Unsent::Later(reason))),
+            Err(error) => answer(window, &Err(Unsent::Later(error.to_string()))),
+        }
+    }
+
+    fn session(&mut self) -> KafkaResult<&BaseProducer<Reports>> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.open()?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    fn open(&self) -> KafkaResult<BaseProducer<Reports>> {
+        let mut config = self.link.clients().client("publisher");
+        config
+            .set("transactional.id", &self.transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
+            .set("message.timeout.ms", TRANSACTION.as_millis().to_string())
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            // Whether a record is too large is for the broker to say.
+            .set("message.max.bytes", "67108864")
+            .set("linger.ms", "0")
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "131072");
+        let session: BaseProducer<Reports> = config.create_with_context(Reports::default())?;
+        session.init_transactions(FIRST)?;
+        Ok(session)
+    }
+
+    /// Sends all of `window` in one transaction.
+    fn transact(&mut self, window: &[Request]) -> KafkaResult<Ended> {
+        let session = self.session()?;
+        session.begin_transaction()?;
+        for (at, request) in window.iter().enumerate() {
+            for record in &request.records {
+                if let Err(code) = enqueue(session, at, record) {
+                    session.context().note(at, code);
+                }
+            }
+        }
+        if session.context().any() {
+            return abort(session);
+        }
+        let deadline = Instant::now() + TRANSACTION;
+        // A commit would send and wait too, but only wake the client once; and when that has added the partitions to the
+        // transaction, it has gone to sleep for as much as a tenth of a second.
+        while session.flush(WAKE).is_err() && !session.context().any() {
+            if Instant::now() > deadline {
+                return Ok(Ended::Unknown("the broker has not taken the records in time".to_owned()));
+            }
+        }
+        loop {
+            match session.commit_transaction(TRANSACTION) {
+                Ok(()) => break,
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => return abort(session),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+                Err(error) => return Ok(Ended::Unknown(error.to_string())),
+            }
+        }
+        serve(session);
+        Ok(Ended::Committed)
+    }
+}
+
+/// Takes the reports that are still there.
+fn serve(session: &BaseProducer<Reports>) {
+    let deadline = Instant::now() + TRANSACTION;
+    while session.in_flight_count() > 0 && Instant::now() < deadline {
+        session.poll(Duration::ZERO);
+    }
+}
+
+/// Those that are good together, and then those that may not be. The broker refuses records in batches, so that a good
+/// one may be among those that are blamed: only the one with the largest record, as the likely reason, goes by itself.
+fn parts(mut window: Vec<Request>, blamed: &BTreeSet<usize>) -> [Vec<Request>; 2] {
+    let largest =
+        |request: &Request| request.records.iter().filter_map(|record| Some(record.body.as_ref()?.len())).max();
+    match blamed.iter().copied().max_by_key(|at| largest(&window[*at])) {
+        Some(suspect) => {
+            let suspect = window.remove(suspect);
+            [window, vec![suspect]]
+        }
+        None => {
+            let rest = window.split_off(window.len() / 2);
+            [window, rest]
+        }
+    }
+}
+
+fn enqueue(session: &BaseProducer<Reports>, request: usize, record: &Record) -> Result<(), RDKafkaErrorCode> {
+    let Record { topic, partition, headers, body } = record;
+    let mut next: BaseRecord<'_, (), [u8], usize> = BaseRecord::with_opaque_to(topic, request).partition(*partition);
+    next.payload = body.as_deref();
+    // Kept, since it may have to be sent again.
+    next.headers = Some(headers.clone());
+    loop {
+        match session.send(next) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                session.poll(Duration::from_millis(10));
+                next = back;
+            }
+            Err((error, _)) => return Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        }
+    }
+}
+
+/// Takes a transaction back, and finds who is to blame.
+fn abort(session: &BaseProducer<Reports>) -> KafkaResult<Ended> {
+    session.abort_transaction(TRANSACTION)?;
+    serve(session);
+    // Among them those that were taken back without a fault of theirs.
+    let reports = session.context().take();
+    let refused: BTreeSet<usize> =
+        reports.iter().filter(|(_, code)| is_refused(*code)).map(|(request, _)| *request).collect();
+    let first = reports.iter().find(|(_, code)| refused.is_empty() || is_refused(*code));
+    let reason = first.map_or_else(|| "the transaction was aborted".to_owned(), |(_, code)| code.to_string());
+    let why = if refused.is_empty() { Unsent::Later(reason) } else { Unsent::Refused(reason) };
+    Ok(Ended::Aborted(refused, why))
+}
+
+/// Whether the broker will not take this record later either.
+pub(super) fn is_refused(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageSizeTooLarge
+            | Code::MessageBatchTooLarge
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::PolicyViolation
+    )
+}
+
+/// Whether the topic, or this partition of it, is not there.
+pub(super) fn is_missing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
+}
+
+fn answer(window: Vec<Request>, said: &Result<(), Unsent>) {
+    for request in window {
+        // Who has gone meanwhile is told nothing.
+        let _ = request.answer.send(said.clone());
+    }
+}
