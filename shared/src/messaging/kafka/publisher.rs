@@ -4,21 +4,18 @@
 use super::link::Link;
 use super::record::Record;
 use super::topics::{self, Wanted};
-use super::transactions::Worker;
+use super::transactions::Transactions;
 use crate::messaging::{BinderError, Outgoing, Producer, ProducerBinding};
 use async_trait::async_trait;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 /// The most that one transaction takes of what waits.
 const WINDOW_RECORDS: usize = 8192;
 const WINDOW_BYTES: usize = 16 << 20;
 /// How many requests may wait for their turn; more wait to be let in.
 const WAITING: usize = 1024;
-/// How many transactions are under way at a time: while one is committed, the next is filled.
-const SIDE_BY_SIDE: usize = 2;
 
 /// Sends in transactions to the destinations of its bindings.
 pub(super) struct Publisher {
@@ -46,21 +43,16 @@ pub(super) enum Unsent {
 
 impl Publisher {
     pub(super) fn start(link: Link, bindings: Vec<ProducerBinding>) -> Result<Self, BinderError> {
-        let (requests, waiting) = mpsc::channel(WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let name = Uuid::new_v4().simple();
-        for number in 0..SIDE_BY_SIDE {
-            let mut worker = Worker::new(link.clone(), format!("landscape-{name}-{number}"));
-            let waiting = waiting.clone();
-            std::thread::Builder::new()
-                .name("kafka-publisher".to_owned())
-                .spawn(move || {
-                    while let Some(window) = window(&waiting) {
-                        worker.publish(window);
-                    }
-                })
-                .map_err(|error| BinderError::unavailable("start to publish", error))?;
-        }
+        let (requests, mut waiting) = mpsc::channel(WAITING);
+        let mut transactions = Transactions::new(link.clone());
+        std::thread::Builder::new()
+            .name("kafka-publisher".to_owned())
+            .spawn(move || {
+                while let Some(window) = window(&mut waiting) {
+                    transactions.publish(window);
+                }
+            })
+            .map_err(|error| BinderError::unavailable("start to publish", error))?;
         Ok(Self { link, bindings, counts: tokio::sync::Mutex::default(), requests })
     }
 
@@ -112,9 +104,7 @@ impl Producer for Publisher {
 }
 
 /// Waits for requests and takes those that are there; `None` when nobody can ask any more.
-fn window(waiting: &Mutex<mpsc::Receiver<Request>>) -> Option<Vec<Request>> {
-    // Who waits for the first request keeps it; the others fill their transactions meanwhile.
-    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+fn window(waiting: &mut mpsc::Receiver<Request>) -> Option<Vec<Request>> {
     let mut next = Some(waiting.blocking_recv()?);
     let (mut window, mut records, mut bytes) = (Vec::new(), 0, 0);
     while let Some(request) = next {

@@ -12,19 +12,28 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::debug;
+use uuid::Uuid;
 
 /// How long a transaction may take. Longer, and readers would wait too long for a producer that died in one.
 const TRANSACTION: Duration = Duration::from_secs(5);
 /// How long the broker may take for the first one, when it may still have to end one of before.
 const FIRST: Duration = Duration::from_secs(10);
-/// How often the client is woken to look whether it can send; it is never back sooner.
-const WAKE: Duration = Duration::from_millis(2);
+/// How often the client is woken to look whether it can send.
+const WAKE: Duration = Duration::from_millis(1);
 
 /// One transaction after the other, each of all that waits.
-pub(super) struct Worker {
+pub(super) struct Transactions {
     link: Link,
+    /// They take turns: for some milliseconds after a commit the broker has still to finish it, and lets its producer wait.
+    sessions: [Session; 2],
+    turn: usize,
+}
+
+/// A producer that is made when it is needed, and made anew when it has failed.
+struct Session {
+    /// Nobody else may have it: who takes it ends the transactions of who had it.
     transactional_id: String,
-    session: Option<BaseProducer<Reports>>,
+    producer: Option<BaseProducer<Reports>>,
 }
 
 /// What came of the records of one transaction: of whose request each failed one was, and why.
@@ -74,10 +83,11 @@ enum Ended {
     Unknown(String),
 }
 
-impl Worker {
-    /// Works under this transactional id, which nobody else may have: who takes it ends the transactions of who had it.
-    pub(super) fn new(link: Link, transactional_id: String) -> Self {
-        Self { link, transactional_id, session: None }
+impl Transactions {
+    pub(super) fn new(link: Link) -> Self {
+        let name = Uuid::new_v4().simple();
+        let session = |number| Session { transactional_id: format!("landscape-{name}-{number}"), producer: None };
+        Self { link, sessions: [session(0), session(1)], turn: 0 }
     }
 
     /// Sends `window` and answers all of it.
@@ -90,11 +100,14 @@ impl Worker {
         if let State::Away(reason) = self.link.state() {
             return answer(window, &Err(Unsent::Later(reason.to_string())));
         }
-        let ended = self.transact(&window);
-        if !matches!(ended, Ok(Ended::Committed)) {
-            // The next session of this name ends what this one left open. After a mere abort too: the client would go on
-            // behind the numbers of what was refused, and the broker miss those.
-            self.session = None;
+        let session = &mut self.sessions[self.turn];
+        let ended = session.transact(&self.link, &window);
+        if matches!(ended, Ok(Ended::Committed)) {
+            self.turn = (self.turn + 1) % self.sessions.len();
+        } else {
+            // It is made anew at once, and ends what it left open. After a mere abort too: the client would go on behind
+            // the numbers of what was refused, and the broker miss those.
+            session.producer = None;
         }
         match ended {
             Ok(Ended::Committed) => answer(window, &Ok(())),
@@ -109,17 +122,11 @@ impl Worker {
             Err(error) => answer(window, &Err(Unsent::Later(error.to_string()))),
         }
     }
+}
 
-    fn session(&mut self) -> KafkaResult<&BaseProducer<Reports>> {
-        let session = match self.session.take() {
-            Some(session) => session,
-            None => self.open()?,
-        };
-        Ok(self.session.insert(session))
-    }
-
-    fn open(&self) -> KafkaResult<BaseProducer<Reports>> {
-        let mut config = self.link.clients().client("publisher");
+impl Session {
+    fn open(&self, link: &Link) -> KafkaResult<BaseProducer<Reports>> {
+        let mut config = link.clients().client("publisher");
         config
             .set("transactional.id", &self.transactional_id)
             .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
@@ -128,17 +135,23 @@ impl Worker {
             .set("enable.idempotence", "true")
             // Whether a record is too large is for the broker to say.
             .set("message.max.bytes", "67108864")
+            // Records gather while their partitions are added to the transaction; more would be sat out.
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072");
-        let session: BaseProducer<Reports> = config.create_with_context(Reports::default())?;
-        session.init_transactions(FIRST)?;
-        Ok(session)
+        let producer: BaseProducer<Reports> = config.create_with_context(Reports::default())?;
+        producer.init_transactions(FIRST)?;
+        Ok(producer)
     }
 
     /// Sends all of `window` in one transaction.
-    fn transact(&mut self, window: &[Request]) -> KafkaResult<Ended> {
-        let session = self.session()?;
+    fn transact(&mut self, link: &Link, window: &[Request]) -> KafkaResult<Ended> {
+        let opened = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.open(link)?,
+        };
+        let session = self.producer.insert(opened);
+        let began = Instant::now();
         session.begin_transaction()?;
         for (at, request) in window.iter().enumerate() {
             for record in &request.records {
@@ -150,13 +163,18 @@ impl Worker {
         if session.context().any() {
             return abort(session);
         }
-        let deadline = Instant::now() + TRANSACTION;
+        let deadline = began + TRANSACTION;
         // A commit would send and wait too, but only wake the client once; and when that has added the partitions to the
         // transaction, it has gone to sleep for as much as a tenth of a second.
-        while session.flush(WAKE).is_err() && !session.context().any() {
+        while session.flush(Duration::ZERO).is_err() {
+            session.poll(Duration::ZERO);
+            if session.context().any() {
+                break;
+            }
             if Instant::now() > deadline {
                 return Ok(Ended::Unknown("the broker has not taken the records in time".to_owned()));
             }
+            std::thread::sleep(WAKE);
         }
         loop {
             match session.commit_transaction(TRANSACTION) {
@@ -167,6 +185,8 @@ impl Worker {
             }
         }
         serve(session);
+        let records = window.iter().map(|request| request.records.len()).sum::<usize>();
+        debug!(requests = window.len(), records, took = ?began.elapsed(), "a transaction is committed");
         Ok(Ended::Committed)
     }
 }
