@@ -1,7 +1,7 @@
 //! Partitions as they are read: each from a queue of its own, which the client fills ahead.
 
 use super::group::{Member, Taken};
-use super::link::Link;
+use super::link::{Link, unavailable};
 use super::record::received;
 use super::topics::{self, Wanted};
 use crate::messaging::{Batch, BinderError, Consumer, ConsumerBinding, Partition, Position, Received};
@@ -90,7 +90,7 @@ impl KafkaPartition {
                     warn!(%error, "could not read on");
                     break;
                 }
-                Some(Err(error)) => return Err(super::link::unavailable("read a partition", &error)),
+                Some(Err(error)) => return Err(unavailable("read a partition", &error)),
             }
         }
         Ok(messages)

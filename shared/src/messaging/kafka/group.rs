@@ -27,6 +27,7 @@ pub(super) type Client = BaseConsumer<Membership>;
 /// A member, as the client knows it and as its partitions do.
 pub(super) struct Membership {
     topic: String,
+    group: String,
     state: Mutex<State>,
     /// Something became ours, came back, or went wrong.
     pub(super) changed: Notify,
@@ -85,6 +86,7 @@ impl Member {
             .set("fetch.error.backoff.ms", "100");
         let membership = Membership {
             topic: topic.to_owned(),
+            group: group.to_owned(),
             state: Mutex::default(),
             changed: Notify::new(),
             client: OnceLock::new(),
@@ -123,7 +125,8 @@ impl Member {
                     return Ok(Taken { partition, place, queue });
                 }
             } else if let Some(trouble) = lock(&membership.state).trouble.take() {
-                return Err(BinderError::unavailable("join the group", anyhow::anyhow!("{trouble}")));
+                let attempt = format!("consume as {}", membership.group);
+                return Err(BinderError::unavailable(attempt, anyhow::anyhow!("{trouble}")));
             } else {
                 membership.changed.notified().await;
             }

@@ -3,7 +3,7 @@
 use super::link::{Link, Said, unavailable};
 use super::record::{Record, number};
 use super::topics::{self, Wanted};
-use super::transactions::{is_missing, is_refused};
+use super::transactions::is_refused;
 use crate::messaging::{BinderError, DeadLetter};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ const COPY: &str = "5000";
 pub(super) struct Letters {
     link: Link,
     producer: Mutex<Option<FutureProducer<Said>>>,
-    /// How many partitions each topic has, as long as nobody found one missing.
+    /// How many partitions each topic has, until a copy fails.
     counts: Mutex<HashMap<String, u32>>,
 }
 
@@ -37,17 +37,16 @@ impl Letters {
         next.payload = record.body.as_deref();
         let attempt = format!("keep a dead letter in {}", record.topic);
         let producer = self.producer().await?;
-        match producer.send(next, Duration::ZERO).await {
-            Ok(_) => Ok(()),
-            Err((error, _)) => {
-                let code = error.rdkafka_error_code();
-                if code.is_some_and(is_missing) {
-                    self.counts.lock().await.remove(&record.topic);
-                }
-                match code {
-                    Some(code) if is_refused(code) => Err(BinderError::refused(attempt, anyhow::anyhow!("{code}"))),
-                    _ => Err(unavailable(&attempt, &error)),
-                }
+        let Err((error, _)) = producer.send(next, Duration::ZERO).await else { return Ok(()) };
+        match error.rdkafka_error_code() {
+            Some(code) if is_refused(code) => Err(BinderError::refused(attempt, anyhow::anyhow!("{code}"))),
+            _ => {
+                // Somebody may have deleted the topic, and a client that fails may do so for ever.
+                self.counts.lock().await.remove(&record.topic);
+                let failed = self.producer.lock().await.take();
+                // It waits a moment for what is on its way.
+                tokio::task::spawn_blocking(|| drop((failed, producer)));
+                Err(unavailable(&attempt, &error))
             }
         }
     }

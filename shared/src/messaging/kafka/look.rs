@@ -1,17 +1,20 @@
 //! Topics, groups and tails: looks that leave everything as it was.
 
 use super::link::{ANSWER, Clients, Link, Said, blocking, unavailable};
-use super::record::received;
+use super::record::{number, received};
 use super::topics::dead_letters;
 use crate::messaging::{BinderError, Received, Tail, Topic, TopicGroup, TopicPartition};
 use async_trait::async_trait;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// How soon a question is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl ConsumerContext for Said {}
 
@@ -19,14 +22,45 @@ impl ConsumerContext for Said {}
 /// transactions too; the end is where a reader of committed records meets it.
 pub(super) async fn topics(link: &Link) -> Result<Vec<Topic>, BinderError> {
     let clients = link.clients().clone();
-    link.ask("look at the topics", move |admin| {
-        let mut topics = stand(admin.inner())?;
-        for group in admin.inner().fetch_group_list(None, ANSWER)?.groups() {
-            read(&clients, group.name(), &mut topics)?;
+    link.ask("look at the topics", move |admin| patiently(|| look(admin.inner(), &clients))).await
+}
+
+/// Asks again where the answer passes: topics come and go meanwhile, and a broker that has just started has still to learn
+/// who looks after which group.
+fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let since = Instant::now();
+    loop {
+        match question() {
+            Err(error) if passes(&error) && since.elapsed() < ANSWER => std::thread::sleep(AGAIN),
+            answer => return answer,
         }
-        Ok(topics)
+    }
+}
+
+fn look(client: &Client<Said>, clients: &Clients) -> KafkaResult<Vec<Topic>> {
+    let mut topics = stand(client)?;
+    for group in client.fetch_group_list(None, ANSWER)?.groups() {
+        read(clients, group.name(), &mut topics)?;
+    }
+    Ok(topics)
+}
+
+/// Whether the same question may have an answer a moment later.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    error.rdkafka_error_code().is_some_and(|code| {
+        matches!(
+            code,
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::UnknownTopic
+        )
     })
-    .await
 }
 
 fn stand(client: &Client<Said>) -> KafkaResult<Vec<Topic>> {
@@ -64,7 +98,7 @@ fn read(clients: &Clients, group: &str, topics: &mut [Topic]) -> KafkaResult<()>
     let mut all = TopicPartitionList::new();
     for topic in topics.iter() {
         for at in &topic.partitions {
-            all.add_partition(&topic.name, super::record::number(at.partition));
+            all.add_partition(&topic.name, number(at.partition));
         }
     }
     let committed = asking.committed_offsets(all, ANSWER)?;
@@ -97,15 +131,7 @@ pub(super) async fn tail(
 ) -> Result<Box<dyn Tail>, BinderError> {
     let refused = |reason: &str| Err(BinderError::refused(format!("look into {topic}"), anyhow::anyhow!("{reason}")));
     let name = topic.to_owned();
-    let found = link.ask("look at the topics", move |admin| {
-        let metadata = admin.inner().fetch_metadata(Some(&name), ANSWER)?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
-        let mut ends = Vec::new();
-        for at in topic.into_iter().flat_map(|topic| topic.partitions()) {
-            ends.push((at.id(), admin.inner().fetch_watermarks(&name, at.id(), ANSWER)?));
-        }
-        Ok(ends)
-    });
+    let found = link.ask("look at the topics", move |admin| patiently(|| ends(admin.inner(), &name)));
     let mut partitions = found.await?;
     if partitions.is_empty() {
         return refused("there is no such topic");
@@ -133,6 +159,14 @@ pub(super) async fn tail(
     Ok(Box::new(KafkaTail(Some(consumer.await?))))
 }
 
+/// The partitions of a topic with their first offsets and their ends; none where there is no such topic.
+fn ends(client: &Client<Said>, name: &str) -> KafkaResult<Vec<(i32, (i64, i64))>> {
+    let metadata = client.fetch_metadata(Some(name), ANSWER)?;
+    let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+    let partitions = topic.into_iter().flat_map(|topic| topic.partitions());
+    partitions.map(|at| Ok((at.id(), client.fetch_watermarks(name, at.id(), ANSWER)?))).collect()
+}
+
 struct KafkaTail(Option<BaseConsumer<Said>>);
 
 #[async_trait]
@@ -141,7 +175,7 @@ impl Tail for KafkaTail {
         let Some(consumer) = &self.0 else { return Ok(None) };
         match consumer.poll(Duration::ZERO) {
             None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
-            Some(Ok(record)) => Ok(Some((rdkafka::Message::partition(&record).unsigned_abs(), received(&record)))),
+            Some(Ok(record)) => Ok(Some((record.partition().unsigned_abs(), received(&record)))),
             Some(Err(error)) => Err(unavailable("look on", &error)),
         }
     }

@@ -263,12 +263,6 @@ pub(super) fn is_refused(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Whether the topic, or this partition of it, is not there.
-pub(super) fn is_missing(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
-}
-
 fn answer(window: Vec<Request>, said: &Result<(), Unsent>) {
     for request in window {
         // Who has gone meanwhile is told nothing.
