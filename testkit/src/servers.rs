@@ -1,7 +1,8 @@
-//! Real servers: those that `DATABASE_URL` and `RABBITMQ_URL` name, else containers, one of a kind for all tests of a
-//! process, started by the first that asks. Each test gets a database or a virtual host of its own there.
+//! Real servers: those that `DATABASE_URL`, `RABBITMQ_URL` and `KAFKA_BROKERS` name, else containers, one of a kind for
+//! all tests of a process, started by the first that asks. Each test gets a database or a virtual host of its own there;
+//! on Kafka, which has none, it gives names that are its own.
 //!
-//! - this file: who the servers are
+//! - this file: who the servers are; [`kafka`](mod@kafka): one of them
 //! - [`container`]: containers that are removed when the process ends, however it ends
 //! - [`own`]: a server that one test has for itself, to be killed and frozen
 //!
@@ -9,9 +10,11 @@
 //! the tests.
 
 pub mod container;
+pub mod kafka;
 pub mod own;
 
 use container::Container;
+pub use kafka::{Kafka, kafka};
 pub use own::Own;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};

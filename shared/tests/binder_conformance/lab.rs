@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use shared::database::letters::{self, Letter};
 use shared::database::{Database, PoolConfig};
 use shared::messaging::event::Event;
-use shared::messaging::{Binder, Consumer, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding};
+use shared::messaging::{Binder, Consumer, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding, Topic};
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,11 @@ pub(crate) trait Lab: Send + Sync + 'static {
     /// How long what is settled may take to be seen in the topics.
     fn settling(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Whether offsets count messages and nothing else.
+    fn offsets_count_messages(&self) -> bool {
+        true
     }
 
     /// Makes a space on the broker that is empty and used by nobody else; returns its address. What it needs on the
@@ -201,18 +207,22 @@ impl World {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// How many messages of [`THINGS`] a group has still to read.
-    pub(crate) async fn lag(&self, group: &str) -> i64 {
-        let topics = self.binder().await.topics().await.unwrap();
-        let topic = topics.into_iter().find(|topic| topic.name == THINGS).expect("the topic stands");
-        topic.groups.iter().filter(|at| at.group == group).map(|at| at.lag).sum()
+    /// How many offsets there may be for so many messages, all told, in so many partitions.
+    pub(crate) fn offsets(&self, messages: i64, partitions: usize) -> RangeInclusive<i64> {
+        if self.lab.offsets_count_messages() || messages == 0 {
+            return messages..=messages;
+        }
+        // Behind each message there may be the end of its transaction; in front, that of one whose messages are read.
+        messages..=2 * messages + i64::try_from(partitions).unwrap()
     }
 
-    /// Waits, where that takes time, until a group has so many messages still to read.
+    /// Waits, where that takes time, until a group has so many messages of [`THINGS`] still to read.
     pub(crate) async fn until_lag(&self, group: &str, lag: i64) {
-        eventually(self.lab.settling(), &format!("a lag of {lag}"), async || match self.lag(group).await {
-            now if now == lag => Ok(()),
-            now => Err(now),
+        let binder = self.binder().await;
+        eventually(self.lab.settling(), &format!("a lag of {lag}"), async || {
+            let lags = lags(&things(&*binder).await?, group);
+            let now = lags.values().sum();
+            if self.offsets(lag, lags.len()).contains(&now) { Ok(()) } else { Err(format!("a lag of {now}")) }
         })
         .await;
     }
@@ -221,15 +231,24 @@ impl World {
     pub(crate) async fn until_settled(&self) {
         let binder = self.binder().await;
         eventually(SOON, "everything settled", async || {
-            let topics = binder.topics().await.unwrap();
-            let groups = topics.iter().flat_map(|topic| &topic.groups).filter(|at| at.group == GROUP);
-            match groups.map(|at| at.lag).sum() {
-                0 => Ok(()),
-                lag => Err(format!("a lag of {lag}")),
-            }
+            let lags = lags(&things(&*binder).await?, GROUP);
+            if lags.values().all(|lag| *lag == 0) { Ok(()) } else { Err(format!("a lag of {lags:?}")) }
         })
         .await;
     }
+}
+
+/// The topic [`THINGS`].
+async fn things(binder: &dyn Binder) -> Result<Topic, String> {
+    let topics = binder.topics().await.map_err(|error| format!("{error:?}"))?;
+    topics.into_iter().find(|topic| topic.name == THINGS).ok_or_else(|| "no such topic".to_owned())
+}
+
+/// How many offsets of each partition a group has still to read. Where it is not listed, it has read nothing yet.
+pub(crate) fn lags(topic: &Topic, group: &str) -> BTreeMap<u32, i64> {
+    let all = topic.partitions.iter().map(|at| (at.partition, at.end - at.first));
+    let listed = topic.groups.iter().filter(|at| at.group == group).map(|at| (at.partition, at.lag));
+    all.chain(listed).collect()
 }
 
 /// A binding that consumes [`THINGS`].

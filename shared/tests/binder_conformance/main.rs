@@ -4,11 +4,12 @@
 //! - [`lab`]: one kind of broker, and the world that a trial has for itself
 //! - [`scenarios`]: the promises
 //! - [`service`]: the service under test, with a table in which doubles and inversions are seen
-//! - [`reader`]: reading without a service
+//! - [`reader`]: reading without a service; [`rows`]: a service for any destination
+//! - [`load`]: clients that go on while a broker is away
 //! - [`tampered`]: a binder that is held up, or fails, at a chosen step
 //! - [`child`]: other processes, to be killed
 //! - [`embedded`]: the lab that needs no server
-//! - [`rabbit`]: the lab with a RabbitMQ broker, and PostgreSQL beside it
+//! - [`rabbit`], [`kafka`]: the labs with a RabbitMQ or a Kafka broker, and PostgreSQL beside it
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 // The variables here are told by a test to its child, or by whoever runs the tests to all of them.
@@ -16,9 +17,12 @@
 
 mod child;
 mod embedded;
+mod kafka;
 mod lab;
+mod load;
 mod rabbit;
 mod reader;
+mod rows;
 mod scenarios;
 mod service;
 mod tampered;
@@ -32,7 +36,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn labs() -> Vec<Arc<dyn Lab>> {
-    vec![Arc::new(embedded::Embedded), Arc::new(rabbit::Rabbit)]
+    vec![Arc::new(embedded::Embedded), Arc::new(rabbit::Rabbit), Arc::new(kafka::Kafka)]
 }
 
 fn main() -> ExitCode {

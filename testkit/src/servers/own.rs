@@ -1,7 +1,7 @@
 //! A server that one test has for itself, to be killed, frozen and started again, always at the same address.
 
 use super::container::Container;
-use super::{Postgres, RabbitMq};
+use super::{Kafka, Postgres, RabbitMq};
 use tokio::net::TcpListener;
 
 /// A server that runs from [`start`](Self::start) on. It is always a container: others' servers are not killed.
@@ -47,6 +47,20 @@ impl Own<RabbitMq> {
     }
 }
 
+impl Own<Kafka> {
+    /// A Kafka broker that is not running yet.
+    pub async fn kafka() -> Result<Self, String> {
+        let (server, container) = Kafka::in_container().await?;
+        Ok(Self { server, container })
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn start(&self) {
+        self.container.command("start").await.expect("docker starts it");
+        self.server.until_answered().await.expect("Kafka answers");
+    }
+}
+
 impl<T> Own<T> {
     /// Kills it. What it had confirmed is there when it is started again.
     pub async fn kill(&self) {
@@ -65,7 +79,7 @@ impl<T> Own<T> {
 }
 
 /// A port that nobody has now. Docker gives a container that is started again another one, unless it is told which.
-async fn free_port() -> u16 {
+pub(super) async fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -3,23 +3,15 @@
 use super::broker::Broker;
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
 use crate::reader::take;
+use crate::rows::{DESTINATIONS, reading};
 use crate::service::Setup;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::messaging::{BinderError, ConsumerBinding};
+use shared::messaging::BinderError;
 use testkit::eventually;
 
 const PLAIN: &str = include_str!("golden/declared-plain.json");
 const PARTITIONED: &str = include_str!("golden/declared-partitioned.json");
-
-/// The destinations of the landscape with the groups of their services.
-pub(super) const DESTINATIONS: [(&str, &str); 3] =
-    [("products", "productsGroup"), ("recommendations", "recommendationsGroup"), ("reviews", "reviewsGroup")];
-
-/// A member of the group of the service of a destination.
-pub(super) fn reading((destination, group): (&str, &str), partitions: u32) -> ConsumerBinding {
-    ConsumerBinding { destination: destination.to_owned(), ..consuming(group, partitions) }
-}
 
 /// Who declares.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,108 +1,16 @@
 //! Brokers that are away, in each way. What a send has promised is kept.
 
 use super::broker::Broker;
-use crate::lab::{GROUP, SOON, THINGS, World, producing, saying, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, producing, saying};
+use crate::load::{ANSWERED, Load, NOTICED, effects_beyond, until_health};
 use crate::service::Setup;
 use shared::messaging::rabbitmq::RabbitBinder;
 use shared::messaging::{Binder, BinderError, Producer};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::servers::{Own, RabbitMq};
 use testkit::{Nobody, eventually};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-/// How soon health says that the broker has gone, or is back.
-const NOTICED: Duration = Duration::from_secs(10);
-/// How long a send may take, whatever happens to the broker.
-const ANSWERED: Duration = Duration::from_secs(15);
-
-async fn until_health(binder: &dyn Binder, limit: Duration, up: bool) -> String {
-    eventually(limit, if up { "health that is up" } else { "health that is down" }, async || {
-        let health = binder.health().await;
-        let said = format!("{:?}", health.details);
-        if health.up == up { Ok(said) } else { Err(said) }
-    })
-    .await
-}
-
-/// Clients that send one event after the other, each with a key of its own.
-struct Load {
-    stop: CancellationToken,
-    clients: JoinSet<Sent>,
-}
-
-/// What became of the events of a client.
-struct Sent {
-    key: i32,
-    promised: Vec<i64>,
-    failed: usize,
-}
-
-impl Load {
-    fn start(producer: &Arc<dyn Producer>) -> Self {
-        let stop = CancellationToken::new();
-        let mut clients = JoinSet::new();
-        for key in 0..4 {
-            let (producer, stop) = (producer.clone(), stop.clone());
-            clients.spawn(async move {
-                let mut sent = Sent { key, promised: Vec::new(), failed: 0 };
-                let mut seq = 0;
-                // At a pace that the services keep up with.
-                let mut pace = tokio::time::interval(Duration::from_millis(10));
-                while !stop.is_cancelled() {
-                    pace.tick().await;
-                    seq += 1;
-                    // Some insist on each event, others go on with the next.
-                    let mut tries = if key % 2 == 0 { usize::MAX } else { 1 };
-                    while tries > 0 {
-                        tries -= 1;
-                        let answer = timeout(ANSWERED, producer.send(vec![thing(key, seq)])).await;
-                        match answer.expect("a send is answered") {
-                            Ok(()) => {
-                                sent.promised.push(seq);
-                                break;
-                            }
-                            Err(error) => {
-                                assert!(matches!(error, BinderError::Unavailable { .. }), "{error:?}");
-                                sent.failed += 1;
-                                tokio::time::sleep(Duration::from_millis(20)).await;
-                            }
-                        }
-                    }
-                }
-                sent
-            });
-        }
-        Self { stop, clients }
-    }
-
-    /// Stops, and waits until all that was promised has taken effect, once and in order.
-    async fn check(self, world: &World) -> usize {
-        self.stop.cancel();
-        let sent = self.clients.join_all().await;
-        world.until_settled().await;
-        let effects: BTreeMap<i32, Vec<i64>> = world.effects_by_key().await;
-        for Sent { key, promised, .. } in &sent {
-            let seqs = &effects[key];
-            assert!(seqs.is_sorted_by(|a, b| a < b), "key {key}: once, and in order: {seqs:?}");
-            let lost: Vec<_> = promised.iter().filter(|seq| seqs.binary_search(seq).is_err()).collect();
-            assert!(lost.is_empty(), "key {key}: promised and lost: {lost:?}");
-        }
-        assert!(world.letters().await.is_empty());
-        sent.iter().map(|sent| sent.failed).sum()
-    }
-}
-
-async fn effects_beyond(world: &World, count: usize) {
-    eventually(SOON, &format!("more than {count} effects"), async || match world.effects().await.len() {
-        now if now > count => Ok(()),
-        now => Err(now),
-    })
-    .await;
-}
 
 pub(crate) async fn connections_that_are_cut_under_load_cost_no_promised_event(world: &World) {
     let broker = Broker::of(world);

@@ -1,20 +1,14 @@
 //! What we write is what Java writes, and what Java writes is read.
 
 use super::broker::Broker;
-use super::declaring::{DESTINATIONS, reading};
-use crate::lab::{SOON, World, producing};
+use crate::lab::{World, producing};
 use crate::reader::take;
-use crate::service::{Service, retry};
+use crate::rows::{DESTINATIONS, keeping_rows, reading, until_rows};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::api::{Product, Recommendation, Review};
 use shared::messaging::event::Event;
-use shared::messaging::failure::Failure;
-use shared::messaging::processor::{Handler, Subscription};
 use shared::messaging::{DeadLetter, Headers, Outgoing};
-use sqlx::{AnyConnection, Row};
-use std::time::Duration;
-use testkit::eventually;
 
 const CREATED: [&str; 3] = [
     include_str!("golden/products-create.json"),
@@ -152,50 +146,6 @@ pub(crate) async fn a_dead_letter_is_what_java_writes_with_more_headers(world: &
         partition.release().await;
         consumer.leave().await;
     }
-}
-
-/// A service that keeps whatever data its events have, one row for each key.
-struct Rows;
-
-impl Handler for Rows {
-    type Payload = Value;
-
-    async fn apply(&self, connection: &mut AnyConnection, events: &[Event<Value>]) -> Result<(), Failure> {
-        for event in events {
-            let query = match event {
-                Event::Create { key, data } => {
-                    let query = sqlx::query("INSERT INTO things (key, value) VALUES ($1, $2)");
-                    query.bind(*key).bind(data.to_string())
-                }
-                Event::Delete { key } => sqlx::query("DELETE FROM things WHERE key = $1").bind(*key),
-            };
-            query.execute(&mut *connection).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Starts a service that reads a destination into rows.
-pub(super) async fn keeping_rows(world: &World, of: (&str, &str), partitions: u32) -> Service {
-    let subscription = Subscription {
-        binder: world.binder().await,
-        binding: reading(of, partitions),
-        database: world.database(Duration::from_secs(5)).await,
-        handler: Rows,
-        retry: retry(3),
-        remember: Duration::from_secs(3600),
-    };
-    world.serve(subscription).await
-}
-
-async fn until_rows(world: &World, expected: &[Value]) {
-    eventually(SOON, &format!("the rows {expected:?}"), async || {
-        let rows = sqlx::query("SELECT value FROM things ORDER BY key");
-        let rows = rows.fetch_all(world.database.readers()).await.unwrap();
-        let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
-        if rows == expected { Ok(()) } else { Err(format!("{rows:?}")) }
-    })
-    .await;
 }
 
 pub(crate) async fn the_messages_of_java_take_effect_or_become_letters(world: &World) {
