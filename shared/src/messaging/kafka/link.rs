@@ -7,6 +7,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -23,8 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     clients: Clients,
     admin: Arc<AdminClient<Said>>,
-    /// What health asks for: a topic is cheaper than all of them.
-    topic: Arc<watch::Sender<Option<String>>>,
+    /// The topics that were declared; the first is what the brokers are asked for, which is cheaper than all of them.
+    topics: Arc<watch::Sender<BTreeSet<String>>>,
     state: watch::Receiver<State>,
     _loop: Arc<AbortOnDropHandle<()>>,
 }
@@ -68,10 +69,9 @@ impl Clients {
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("socket.timeout.ms", "5000")
             .set("socket.keepalive.enable", "true")
-            // A topic that somebody deletes and makes again is noticed soon.
-            .set("topic.metadata.refresh.interval.ms", "5000")
-            .set("metadata.max.age.ms", "15000")
-            .set("topic.metadata.propagation.max.ms", "1000")
+            // A topic that somebody deletes is noticed before it is made again.
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("topic.metadata.propagation.max.ms", "500")
             .set_log_level(RDKafkaLogLevel::Info);
         config
     }
@@ -103,11 +103,11 @@ impl Link {
     /// Starts to ask.
     pub(super) fn start(clients: Clients) -> anyhow::Result<Self> {
         let admin = Arc::new(clients.client("admin").create_with_context(Said::default())?);
-        let (topic, asked_for) = watch::channel(None);
+        let (topics, declared) = watch::channel(BTreeSet::new());
         let (state, watched) = watch::channel(State::Away("not connected yet".into()));
-        let supervised = tokio::spawn(supervise(clients.brokers.clone(), Arc::clone(&admin), asked_for, state));
+        let supervised = tokio::spawn(supervise(clients.brokers.clone(), Arc::clone(&admin), declared, state));
         let supervised = Arc::new(AbortOnDropHandle::new(supervised));
-        Ok(Self { clients, admin, topic: Arc::new(topic), state: watched, _loop: supervised })
+        Ok(Self { clients, admin, topics: Arc::new(topics), state: watched, _loop: supervised })
     }
 
     pub(super) fn clients(&self) -> &Clients {
@@ -122,9 +122,14 @@ impl Link {
         self.state.borrow().clone()
     }
 
-    /// From now on this topic is what the brokers are asked for.
-    pub(super) fn ask_for(&self, topic: &str) {
-        self.topic.send_replace(Some(topic.to_owned()));
+    /// Notes that a topic stands.
+    pub(super) fn declared(&self, topic: &str) {
+        self.topics.send_if_modified(|topics| topics.insert(topic.to_owned()));
+    }
+
+    /// Whether a topic has stood before.
+    pub(super) fn has_declared(&self, topic: &str) -> bool {
+        self.topics.borrow().contains(topic)
     }
 
     /// Refuses what would only wait.
@@ -172,12 +177,12 @@ pub(super) fn unavailable(attempt: &str, error: &KafkaError) -> BinderError {
 async fn supervise(
     brokers: KafkaBrokers,
     admin: Arc<AdminClient<Said>>,
-    topic: watch::Receiver<Option<String>>,
+    topics: watch::Receiver<BTreeSet<String>>,
     state: watch::Sender<State>,
 ) {
     let mut told = None;
     loop {
-        let (asking, topic) = (admin.clone(), topic.borrow().clone());
+        let (asking, topic) = (admin.clone(), topics.borrow().first().cloned());
         let question = move || asking.inner().fetch_metadata(topic.as_deref(), ANSWER).map(drop);
         match blocking("reach Kafka", question).await {
             Ok(()) => {

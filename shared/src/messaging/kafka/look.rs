@@ -27,6 +27,8 @@ pub(super) async fn topics(link: &Link) -> Result<Vec<Topic>, BinderError> {
 
 /// Asks again where the answer passes: topics come and go meanwhile, and a broker that has just started has still to learn
 /// who looks after which group.
+// In a thread that may wait.
+#[expect(clippy::disallowed_methods)]
 fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
     let since = Instant::now();
     loop {

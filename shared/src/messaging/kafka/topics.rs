@@ -9,6 +9,8 @@ use tracing::warn;
 
 /// How long a topic may take from its making until it has leaders.
 const MAKING: Duration = Duration::from_secs(5);
+/// How long a topic that was deleted stays away: longer than its consumers take to notice.
+const GONE: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// The largest record in a topic of ours: the largest request of the services and what is written around it.
@@ -44,8 +46,13 @@ pub(super) fn dead_letters(destination: &str, group: &str) -> String {
 /// Makes what does not stand yet; returns how many partitions it has, wanted or not.
 pub(super) async fn declare(link: &Link, wanted: &Wanted) -> Result<u32, BinderError> {
     let Wanted { name, partitions, .. } = wanted;
+    if link.has_declared(name) && count(link, name).await?.is_none() {
+        // A consumer that does not notice that it was gone would go on at its offset in the new one.
+        warn!(topic = name, "the topic is gone; it is made again");
+        tokio::time::sleep(GONE).await;
+    }
     let unmade = make(link, wanted).await?;
-    link.ask_for(name);
+    link.declared(name);
     let since = Instant::now();
     let count = loop {
         match count(link, name).await? {

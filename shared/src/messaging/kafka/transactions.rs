@@ -145,6 +145,8 @@ impl Session {
     }
 
     /// Sends all of `window` in one transaction.
+    // In a thread of its own.
+    #[expect(clippy::disallowed_methods)]
     fn transact(&mut self, link: &Link, window: &[Request]) -> KafkaResult<Ended> {
         let opened = match self.producer.take() {
             Some(producer) => producer,
