@@ -157,7 +157,7 @@ if $stop; then
   trap 'exit 143' TERM
 fi
 if $start; then
-  # Of the other compose file too, for both are one landscape.
+  # Of the other compose files too, for all are one landscape.
   compose down --remove-orphans
   compose up -d
 fi

@@ -1,17 +1,16 @@
-//! The broker as its management API and a connection of our own show it.
+//! A broker as it is seen from outside: what it holds, and who consumes it.
+//!
+//! - this file: what the brokers have in common
+//! - [`rabbitmq`], [`kafka`]: how each of them is asked
 
-use crate::compose::{BROKER, MANAGEMENT};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+mod kafka;
+mod rabbitmq;
+
 use reqwest::Client;
-use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use testkit::eventually;
-use testkit::verdict::PLACES;
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long a partition may be without a consumer.
@@ -21,48 +20,93 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a broker that is there may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How many messages stand in each queue of the groups and of their dead letters, or why that is not known.
-pub(crate) async fn waiting(http: &Client) -> Result<BTreeMap<String, u64>, String> {
-    // Asked of the queues themselves: the statistics are some seconds old.
-    let url = format!("{MANAGEMENT}/api/queues/%2F?disable_stats=true&enable_queue_totals=true");
-    let answer = async {
-        let answer = http.get(url).basic_auth("guest", Some("guest")).send().await?;
-        answer.error_for_status()?.json::<Vec<Value>>().await
-    };
-    let queues = answer.await.map_err(|error| format!("{error:?}"))?;
-    let mut waiting = BTreeMap::new();
-    for queue in queues {
-        let name = queue["name"].as_str().unwrap_or_default();
-        if PLACES.iter().any(|place| name.contains(place.group)) {
-            let messages = queue["messages"].as_u64().ok_or_else(|| format!("nothing is counted in {queue}"))?;
-            waiting.insert(name.to_owned(), messages);
-        }
-    }
-    let queues = 3 * PLACES.len();
-    if waiting.len() == queues { Ok(waiting) } else { Err(format!("not {queues} queues: {waiting:?}")) }
+/// A kind of broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broker {
+    RabbitMq,
+    Kafka,
 }
 
-/// What a look at the consumers has shown.
+/// What a broker holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// How many events wait in each partition for its group, such as `products.productsGroup-0`.
+    pub(crate) waiting: BTreeMap<String, u64>,
+    /// How many copies of dead letters there are.
+    pub(crate) dead: u64,
+}
+
+impl Broker {
+    /// Its service in the compose file.
+    pub(crate) fn service(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::Kafka => "kafka",
+        }
+    }
+
+    /// The compose file that it stands in.
+    pub(crate) fn compose_file(self) -> &'static str {
+        match self {
+            Self::RabbitMq => concat!(env!("CARGO_MANIFEST_DIR"), "/../docker-compose-partitions.yml"),
+            Self::Kafka => concat!(env!("CARGO_MANIFEST_DIR"), "/../docker-compose-kafka.yml"),
+        }
+    }
+
+    /// What it publishes on this machine.
+    pub(crate) fn ports(self) -> &'static [u16] {
+        match self {
+            Self::RabbitMq => &[15672, 5672],
+            Self::Kafka => &[9092],
+        }
+    }
+
+    /// Whether an instance has the partition of its number. Kafka shares them as it likes.
+    pub(crate) fn obeys_numbers(self) -> bool {
+        self == Self::RabbitMq
+    }
+
+    /// What it holds now, or why that is not known.
+    pub(crate) async fn held(self, http: &Client) -> Result<Held, String> {
+        match self {
+            Self::RabbitMq => rabbitmq::held(http).await,
+            Self::Kafka => kafka::held().await,
+        }
+    }
+}
+
+/// What one look at the consumers shows.
+#[derive(Debug, Clone, Default)]
+struct Look {
+    /// How many consumers there are: of each partition, or of each group where the group shares them.
+    consumers: BTreeMap<String, usize>,
+    /// Whether these are as they are to be.
+    complete: bool,
+    /// The partitions whose events nobody takes.
+    idle: BTreeSet<String>,
+}
+
+/// What all looks have shown.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     /// Since when the broker answers, if it does.
     answers: Option<Instant>,
-    /// How many consumers each partition has.
-    consumers: BTreeMap<String, u32>,
+    /// The last look.
+    last: Look,
     /// The longest time that any partition had no consumer while the broker was there.
     longest: Duration,
 }
 
-/// Counts the consumers of each partition all the time.
+/// Counts the consumers all the time.
 pub(crate) struct Consumers {
     seen: watch::Receiver<Seen>,
     _counting: AbortOnDropHandle<()>,
 }
 
 impl Consumers {
-    pub(crate) fn count() -> Self {
+    pub(crate) fn count(broker: Broker) -> Self {
         let (seen, watched) = watch::channel(Seen::default());
-        Self { seen: watched, _counting: AbortOnDropHandle::new(tokio::spawn(count(seen))) }
+        Self { seen: watched, _counting: AbortOnDropHandle::new(tokio::spawn(count(broker, seen))) }
     }
 
     /// Waits until the broker does not answer.
@@ -83,12 +127,11 @@ impl Consumers {
         .await
     }
 
-    /// Waits until every partition has its consumer.
+    /// Waits until every instance has its partition.
     pub(crate) async fn until_complete(&self) {
-        eventually(2 * TAKEN_OVER, "every partition has its one consumer", async || {
+        eventually(2 * TAKEN_OVER, "every instance has its one partition", async || {
             let seen = self.seen.borrow();
-            let complete = seen.answers.is_some() && seen.consumers.values().all(|count| *count == 1);
-            if complete { Ok(()) } else { Err(format!("{:?}", *seen)) }
+            if seen.answers.is_some() && seen.last.complete { Ok(()) } else { Err(format!("{:?}", *seen)) }
         })
         .await;
         let longest = self.longest();
@@ -101,50 +144,42 @@ impl Consumers {
     }
 }
 
-async fn count(seen: watch::Sender<Seen>) {
+async fn count(broker: Broker, seen: watch::Sender<Seen>) {
     loop {
         // Whatever comes between us and the broker: it is away then.
-        let _ = follow(&seen).await;
+        let looks = Looks { seen: &seen, idle: BTreeMap::new() };
+        let _ = match broker {
+            Broker::RabbitMq => rabbitmq::follow(looks).await,
+            Broker::Kafka => kafka::follow(looks).await,
+        };
         seen.send_modify(|seen| {
             seen.answers = None;
-            seen.consumers.clear();
+            seen.last = Look::default();
         });
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Counts on one connection, until it ends.
-async fn follow(seen: &watch::Sender<Seen>) -> Option<()> {
-    let connected = timeout(ANSWER, Connection::connect(BROKER, ConnectionProperties::default()));
-    let connection = connected.await.ok()?.ok()?;
-    let channel = timeout(ANSWER, connection.create_channel()).await.ok()?.ok()?;
-    let mut without: BTreeMap<String, Instant> = BTreeMap::new();
-    loop {
-        let mut consumers = BTreeMap::new();
-        for place in &PLACES {
-            for partition in 0..2 {
-                let queue = format!("{}.{}-{partition}", place.topic, place.group);
-                let count = timeout(ANSWER, count_at(&channel, &queue)).await.ok()?.ok()?;
-                consumers.insert(queue, count);
-            }
-        }
+/// The looks of one connection.
+struct Looks<'a> {
+    seen: &'a watch::Sender<Seen>,
+    idle: BTreeMap<String, Instant>,
+}
+
+impl Looks<'_> {
+    /// Adds one, and waits until it is time for the next.
+    async fn add(&mut self, look: Look) {
         let now = Instant::now();
-        without.retain(|queue, _| consumers[queue] == 0);
-        for (queue, _) in consumers.iter().filter(|(_, count)| **count == 0) {
-            without.entry(queue.clone()).or_insert(now);
+        self.idle.retain(|partition, _| look.idle.contains(partition));
+        for partition in &look.idle {
+            self.idle.entry(partition.clone()).or_insert(now);
         }
-        let longest = without.values().map(|since| now - *since).max().unwrap_or_default();
-        seen.send_modify(|seen| {
+        let longest = self.idle.values().map(|since| now - *since).max().unwrap_or_default();
+        self.seen.send_modify(|seen| {
             seen.answers.get_or_insert(now);
-            seen.consumers = consumers;
+            seen.last = look;
             seen.longest = seen.longest.max(longest);
         });
         tokio::time::sleep(LOOK).await;
     }
-}
-
-async fn count_at(channel: &Channel, queue: &str) -> lapin::Result<u32> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
-    Ok(found.consumer_count())
 }

@@ -1,5 +1,6 @@
 //! The containers of a compose file, for one test. They are taken down when it ends, however it ends.
 
+use crate::broker::Broker;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -8,17 +9,14 @@ use std::time::Duration;
 use testkit::eventually;
 use uuid::Uuid;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docker-compose-partitions.yml");
-/// The services of others.
-pub(crate) const SERVERS: [&str; 2] = ["rabbitmq", "postgres"];
+/// The service of the databases.
+pub(crate) const POSTGRES: &str = "postgres";
 /// Those of ours that are killed.
 pub(crate) const INSTANCES: [&str; 6] =
     ["product", "product-p1", "recommendation", "recommendation-p1", "review", "review-p1"];
-/// What the file publishes on this machine.
-const PORTS: [u16; 4] = [8080, 15672, 5672, 5432];
+/// What every file publishes on this machine.
+const PORTS: [u16; 2] = [8080, 5432];
 pub(crate) const COMPOSITE: &str = "http://127.0.0.1:8080";
-pub(crate) const MANAGEMENT: &str = "http://127.0.0.1:15672";
-pub(crate) const BROKER: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 /// The databases, of which each has the name of its service.
 pub(crate) const DATABASES: &str = "postgres://postgres:postgres@127.0.0.1:5432/";
 /// User names and passwords that this machine has for a landscape of somebody's own are not those of a test.
@@ -47,9 +45,9 @@ pub(crate) struct Compose {
 }
 
 impl Compose {
-    /// Makes and starts all containers, and waits until the landscape is well.
-    pub(crate) async fn up() -> Self {
-        for port in PORTS {
+    /// Makes and starts all containers of the file with this broker, and waits until the landscape is well.
+    pub(crate) async fn up(broker: Broker) -> Self {
+        for port in PORTS.iter().chain(broker.ports()).copied() {
             let taken = TcpStream::connect(("127.0.0.1", port)).is_ok();
             assert!(!taken, "port {port} is in use: end what listens there, such as a landscape of yours");
         }
@@ -58,7 +56,7 @@ impl Compose {
         let project = format!("faults-{}", &Uuid::new_v4().simple().to_string()[..8]);
         let compose = if plugin { &["docker", "compose"][..] } else { &["docker-compose"] };
         let command: Vec<_> =
-            [compose, &["-f", FILE, "-p", &project]].concat().into_iter().map(str::to_owned).collect();
+            [compose, &["-f", broker.compose_file(), "-p", &project]].concat().into_iter().map(str::to_owned).collect();
         // Before the containers, so that there is no moment in which they could be left behind.
         let mut reaper = Command::new("sh");
         reaper.args(["-c", REAPER, "sh"]).args(&command).args(DOWN).envs(VARIABLES);
@@ -75,7 +73,9 @@ impl Compose {
             }
         }
         for (service, _) in &compose.containers {
-            compose.until_well(service).await;
+            if ![broker.service(), POSTGRES].contains(&service.as_str()) {
+                compose.until_well(service).await;
+            }
         }
         compose
     }
@@ -94,11 +94,8 @@ impl Compose {
         run([&["docker", "exec", self.container(service)], command].concat()).await
     }
 
-    /// Waits until a service of ours says that it is well; of others, who wait for nothing, that is known in other ways.
+    /// Waits until a service of ours says that it is well.
     pub(crate) async fn until_well(&self, service: &str) {
-        if SERVERS.contains(&service) {
-            return;
-        }
         let what = format!("{service} is well");
         eventually(STARTED, &what, async || self.execute(service, &["/usr/local/bin/service", "healthcheck"]).await)
             .await;

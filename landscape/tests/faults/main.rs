@@ -1,10 +1,10 @@
-//! The promises on RabbitMQ and PostgreSQL: a load on the containers of `docker-compose-partitions.yml`, of which one
-//! after the other is killed, while events wait. At the end everything that was accepted has taken effect once and in
-//! order, and nothing else has.
+//! The promises on RabbitMQ or Kafka, and PostgreSQL: a load on the containers of `docker-compose-partitions.yml` or
+//! `docker-compose-kafka.yml`, of which one after the other is killed, while events wait. At the end everything that was
+//! accepted has taken effect once and in order, and nothing else has.
 //!
 //! - this file: what is done to whom
 //! - [`strike`]: a fault, and what is expected of the landscape meanwhile
-//! - [`compose`]: the containers; [`broker`]: queues and consumers; [`databases`]: history and verdict on PostgreSQL
+//! - [`compose`]: the containers; [`broker`]: what waits in it, and its consumers; [`databases`]: history and verdict on PostgreSQL
 //!
 //! It takes images, ports and minutes, so it runs only where it is asked for.
 
@@ -15,7 +15,8 @@ mod compose;
 mod databases;
 mod strike;
 
-use compose::{INSTANCES, SERVERS};
+use broker::Broker;
+use compose::{INSTANCES, POSTGRES};
 use shared::service::config::Variables;
 use std::time::{Duration, Instant, SystemTime};
 use strike::{Fault, UnderLoad};
@@ -37,25 +38,37 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 #[ignore = "needs the images of docker-compose-partitions.yml and its ports"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_broker_and_databases_that_are_killed_lose_double_and_reorder_nothing() {
-    let alone = || INSTANCES.map(|instance| vec![instance]).to_vec();
-    let pairs = || INSTANCES.chunks(2).map(<[_]>::to_vec).collect();
-    let servers = || SERVERS.map(|server| vec![server]).to_vec();
-    // As when the machine loses its power.
-    let all = vec![[&INSTANCES[..], &SERVERS].concat()];
-    // In each round everybody is killed, in an order of its own.
-    let rounds = [[alone(), servers()].concat(), [pairs(), servers(), all].concat(), [alone(), servers()].concat()];
-    endure(rounds.map(|round| round.into_iter().map(Fault::Kill).collect())).await;
+async fn services_rabbitmq_and_databases_that_are_killed_lose_double_and_reorder_nothing() {
+    everybody_is_killed(Broker::RabbitMq).await;
+}
+
+#[ignore = "needs the images of docker-compose-kafka.yml and its ports"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_kafka_and_databases_that_are_killed_lose_double_and_reorder_nothing() {
+    everybody_is_killed(Broker::Kafka).await;
 }
 
 #[ignore = "needs the images of docker-compose-partitions.yml and its ports"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_whose_application_is_stopped_loses_doubles_and_reorders_nothing() {
-    endure([vec![Fault::StopApplication], vec![Fault::StopApplication], vec![Fault::StopApplication]]).await;
+async fn a_rabbitmq_whose_application_is_stopped_loses_doubles_and_reorders_nothing() {
+    let rounds = [vec![Fault::StopApplication], vec![Fault::StopApplication], vec![Fault::StopApplication]];
+    endure(Broker::RabbitMq, rounds).await;
+}
+
+async fn everybody_is_killed(broker: Broker) {
+    let servers = [broker.service(), POSTGRES];
+    let alone = || INSTANCES.map(|instance| vec![instance]).to_vec();
+    let pairs = || INSTANCES.chunks(2).map(<[_]>::to_vec).collect();
+    let apart = || servers.map(|server| vec![server]).to_vec();
+    // As when the machine loses its power.
+    let all = vec![[&INSTANCES[..], &servers].concat()];
+    // In each round everybody is killed, in an order of its own.
+    let rounds = [[alone(), apart()].concat(), [pairs(), apart(), all].concat(), [alone(), apart()].concat()];
+    endure(broker, rounds.map(|round| round.into_iter().map(Fault::Kill).collect())).await;
 }
 
 /// Brings a landscape up, lets all of this happen to it under load, and compares.
-async fn endure(rounds: [Vec<Fault>; 3]) {
+async fn endure(broker: Broker, rounds: [Vec<Fault>; 3]) {
     let _alone = ONE_AT_A_TIME.lock().await;
     let variables = Variables::from_env();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -64,7 +77,7 @@ async fn endure(rounds: [Vec<Fault>; 3]) {
     println!("{SEED}={seed}");
     let mut random = Random(seed);
 
-    let mut landscape = UnderLoad::start(seed).await;
+    let mut landscape = UnderLoad::start(broker, seed).await;
     let started = Instant::now();
     let mut count = 0;
     for mut round in rounds {

@@ -1,8 +1,8 @@
 //! A landscape under load, what is done to it, and what is expected of it meanwhile: its users lose nothing and wait for
 //! nothing without end, and it recovers in time.
 
-use crate::broker::{Consumers, waiting};
-use crate::compose::{COMPOSITE, Compose, SERVERS};
+use crate::broker::{Broker, Consumers};
+use crate::compose::{COMPOSITE, Compose, INSTANCES, POSTGRES};
 use crate::databases;
 use reqwest::Client;
 use serde_json::Value;
@@ -30,7 +30,7 @@ const MARKS: i32 = 1_000_000_000;
 pub(crate) enum Fault {
     /// These services are killed at once, and started again after a while.
     Kill(Vec<&'static str>),
-    /// The broker's application is stopped and started in its process.
+    /// The application of RabbitMQ is stopped and started in its process.
     StopApplication,
 }
 
@@ -38,22 +38,24 @@ impl Fault {
     fn hits(&self, service: &str) -> bool {
         match self {
             Self::Kill(services) => services.contains(&service),
-            Self::StopApplication => service == "rabbitmq",
+            Self::StopApplication => service == Broker::RabbitMq.service(),
         }
     }
 
-    /// Whether the events in a queue, such as `products.productsGroup-0`, wait for one who is hit.
-    fn concerns(&self, queue: &str) -> bool {
+    /// Whether the events of a partition, such as `products.productsGroup-0`, wait for one who is hit.
+    fn concerns(&self, broker: Broker, partition: &str) -> bool {
         let Self::Kill(services) = self else { return true };
         services.iter().any(|service| {
-            let (name, partition) = service.strip_suffix("-p1").map_or((*service, "-0"), |name| (name, "-1"));
-            SERVERS.contains(service) || queue.starts_with(name) && queue.ends_with(partition)
+            let (name, number) = service.strip_suffix("-p1").map_or((*service, "-0"), |name| (name, "-1"));
+            let its = !broker.obeys_numbers() || partition.ends_with(number);
+            !INSTANCES.contains(service) || partition.starts_with(name) && its
         })
     }
 }
 
 /// A landscape under load.
 pub(crate) struct UnderLoad {
+    broker: Broker,
     clients: Clients,
     consumers: Consumers,
     marks: Vec<Key>,
@@ -63,12 +65,12 @@ pub(crate) struct UnderLoad {
 }
 
 impl UnderLoad {
-    pub(crate) async fn start(seed: u64) -> Self {
-        let compose = Compose::up().await;
+    pub(crate) async fn start(broker: Broker, seed: u64) -> Self {
+        let compose = Compose::up(broker).await;
         databases::keep_history().await;
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
         let clients = Clients::start(http.clone(), CLIENTS, seed, COMPOSITE);
-        let landscape = Self { clients, consumers: Consumers::count(), marks: Vec::new(), http, compose };
+        let landscape = Self { broker, clients, consumers: Consumers::count(broker), marks: Vec::new(), http, compose };
         landscape.consumers.until_complete().await;
         landscape
     }
@@ -82,7 +84,7 @@ impl UnderLoad {
     pub(crate) async fn strike(&mut self, fault: &Fault, random: &mut Random) {
         // Any moment of the load, and of what still goes on after the fault before.
         tokio::time::sleep(Duration::from_millis(random.below(500) as u64)).await;
-        let (broker, refused) = (fault.hits("rabbitmq"), self.clients.refused());
+        let (broker, refused) = (fault.hits(self.broker.service()), self.clients.refused());
         let before = self.until_events_wait(fault).await;
         let under_way = self.clients.under_way();
         let struck = Instant::now();
@@ -105,7 +107,7 @@ impl UnderLoad {
         let started = Instant::now();
         self.end(fault).await;
 
-        if fault.hits("postgres") {
+        if fault.hits(POSTGRES) {
             databases::until_answered().await;
             said += &format!(", database back after {:.1?}", started.elapsed());
         }
@@ -145,15 +147,19 @@ impl UnderLoad {
     }
 
     async fn control(&self, command: &str) {
-        self.compose.execute("rabbitmq", &["rabbitmqctl", command]).await.unwrap();
+        self.compose.execute(self.broker.service(), &["rabbitmqctl", command]).await.unwrap();
     }
 
     /// Waits until events wait for those whom `fault` hits, and returns how many.
     async fn until_events_wait(&self, fault: &Fault) -> u64 {
         eventually(SOON, "events wait", async || {
-            let waiting = waiting(&self.http).await?;
-            let count = waiting.iter().filter(|(queue, _)| fault.concerns(queue)).map(|(_, count)| count).sum();
-            if count >= WAITING { Ok(count) } else { Err(format!("{waiting:?}")) }
+            let held = self.broker.held(&self.http).await?;
+            let concerned = held.waiting.iter().filter(|(partition, _)| fault.concerns(self.broker, partition));
+            let counts: Vec<_> = concerned.map(|(_, count)| *count).collect();
+            let sum = counts.iter().sum();
+            // Where nobody knows which partition is theirs, they wait in each.
+            let least = if self.broker.obeys_numbers() { sum } else { *counts.iter().min().unwrap() };
+            if least >= WAITING { Ok(sum) } else { Err(format!("{held:?}")) }
         })
         .await
     }
@@ -170,7 +176,7 @@ impl UnderLoad {
     /// Waits until all are well, partitions have their consumers, and what had been accepted by then has taken effect.
     async fn until_recovered(&mut self, fault: &Fault) {
         if let Fault::Kill(services) = fault {
-            for service in services {
+            for service in services.iter().filter(|service| INSTANCES.contains(service)) {
                 self.compose.until_well(service).await;
             }
         }
@@ -204,7 +210,7 @@ impl UnderLoad {
 
     /// Ends the load and compares everything with what was accepted; returns how many events that was.
     pub(crate) async fn verdict(self) -> u64 {
-        let Self { clients, consumers, mut marks, http, compose } = self;
+        let Self { broker, clients, consumers, mut marks, http, compose } = self;
         println!(
             "{} requests accepted and {} refused, the slowest answer took {:.1?}; no partition was without a consumer for \
              more than {:.1?}",
@@ -216,15 +222,14 @@ impl UnderLoad {
         let mut keys = clients.finish().await;
         keys.append(&mut marks);
         let events = keys.iter().flat_map(|key| &key.requests).map(|request| request.write.events()).sum();
-        let counts = eventually(SOON, "the groups have settled everything", async || {
-            let waiting = waiting(&http).await?;
-            let settled = waiting.iter().all(|(queue, count)| *count == 0 || queue.ends_with(".dlq"));
-            if settled { Ok(waiting) } else { Err(format!("{waiting:?}")) }
+        let held = eventually(SOON, "the groups have settled everything", async || {
+            let held = broker.held(&http).await?;
+            if held.waiting.values().all(|count| *count == 0) { Ok(held) } else { Err(format!("{held:?}")) }
         })
         .await;
         compose.all_run().await;
         databases::check(&keys).await;
-        assert!(counts.values().all(|count| *count == 0), "the broker has copies of dead letters: {counts:?}");
+        assert_eq!(held.dead, 0, "the broker has copies of dead letters");
         events
     }
 }
