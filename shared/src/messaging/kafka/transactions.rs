@@ -105,8 +105,8 @@ impl Transactions {
         if matches!(ended, Ok(Ended::Committed)) {
             self.turn = (self.turn + 1) % self.sessions.len();
         } else {
-            // It is made anew at once, and ends what it left open. After a mere abort too: the client would go on behind
-            // the numbers of what was refused, and the broker miss those.
+            // Made anew before anything else is sent, it ends what it left open. After a mere abort too: the client would
+            // go on behind the numbers of what was refused, and the broker miss those.
             session.producer = None;
         }
         match ended {
