@@ -46,7 +46,7 @@ pub(super) fn dead_letters(destination: &str, group: &str) -> String {
 /// Makes what does not stand yet; returns how many partitions it has, wanted or not.
 pub(super) async fn declare(link: &Link, wanted: &Wanted) -> Result<u32, BinderError> {
     let Wanted { name, partitions, .. } = wanted;
-    if link.has_declared(name) && count(link, name).await?.is_none() {
+    if link.has_declared(name) && is_gone(link, name).await? {
         // A consumer that does not notice that it was gone would go on at its offset in the new one.
         warn!(topic = name, "the topic is gone; it is made again");
         tokio::time::sleep(GONE).await;
@@ -68,6 +68,17 @@ pub(super) async fn declare(link: &Link, wanted: &Wanted) -> Result<u32, BinderE
         warn!(topic = name, count, wanted = partitions, "the topic has another count of partitions: it is used so");
     }
     Ok(count)
+}
+
+/// Whether the brokers know no such topic; one without a leader, as while they start, is there.
+async fn is_gone(link: &Link, topic: &str) -> Result<bool, BinderError> {
+    let name = topic.to_owned();
+    let asked = link.ask("look whether a topic stands", move |admin| {
+        let metadata = admin.inner().fetch_metadata(Some(&name), ANSWER)?;
+        let error = metadata.topics().iter().find(|topic| topic.name() == name).and_then(|topic| topic.error());
+        Ok(error.map(RDKafkaErrorCode::from))
+    });
+    Ok(asked.await? == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
 }
 
 /// How many partitions a topic has, once all of them have leaders.
