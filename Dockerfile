@@ -20,6 +20,7 @@ COPY . .
 RUN find . -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --bins
 
 FROM debian:bookworm-slim
+# libz, which the Kafka client links where the build image has its headers, is here since dpkg needs it.
 # DATA_DIR is for the embedded binder and its databases: a volume put there belongs to the user that writes to it.
 RUN install -d -o 10001 -g 10001 /data
 USER 10001:10001
