@@ -1,6 +1,7 @@
-//! A load that goes on while a broker is away, and knows what was promised to it.
+//! A load that goes on while a broker is away, and knows what was promised to it; and one that shows who works.
 
 use crate::lab::{SOON, World, thing};
+use crate::service::{Service, Setup};
 use shared::messaging::{Binder, BinderError, Producer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,4 +101,41 @@ pub(crate) async fn effects_beyond(world: &World, count: usize) {
         now => Err(now),
     })
     .await;
+}
+
+/// Sends the next event of the keys 0 and 1, each in the partition of its number, and waits until both have taken
+/// effect.
+pub(crate) async fn both_work(world: &World, producer: &dyn Producer, seq: i64) {
+    producer.send(vec![thing(0, seq), thing(1, seq)]).await.unwrap();
+    let expected: Vec<i64> = (1..=seq).collect();
+    eventually(SOON, &format!("event {seq} of both partitions"), async || {
+        let by_key = world.effects_by_key().await;
+        if [0, 1].iter().all(|key| by_key.get(key) == Some(&expected)) { Ok(()) } else { Err(format!("{by_key:?}")) }
+    })
+    .await;
+}
+
+/// Whether a service has met an event of this key and number.
+pub(crate) fn met(service: &Service, key: i32, seq: i64) -> bool {
+    !service.tries(&format!("{key}-{seq}")).is_empty()
+}
+
+/// Cuts connections again and again while two instances work, and checks; returns how many sends failed.
+pub(crate) async fn cuts_under_load(world: &World, cut: impl AsyncFn()) -> usize {
+    let producer: Arc<dyn Producer> = world.producer(2).await.into();
+    let service = async || world.start(Setup { partitions: 2, ..Setup::default() }).await;
+    let (first, second) = (service().await, service().await);
+    let load = Load::start(&producer);
+    for _ in 0..5 {
+        // Work goes on between the cuts.
+        let before = world.effects().await.len();
+        effects_beyond(world, before + 50).await;
+        cut().await;
+    }
+    let before = world.effects().await.len();
+    effects_beyond(world, before + 50).await;
+    let failed = load.check(world).await;
+    first.stop().await;
+    second.stop().await;
+    failed
 }

@@ -22,6 +22,8 @@ pub(super) struct KafkaConsumer {
     link: Link,
     binding: ConsumerBinding,
     member: Arc<Member>,
+    /// Whether the topics may be gone.
+    doubtful: bool,
 }
 
 impl KafkaConsumer {
@@ -29,7 +31,7 @@ impl KafkaConsumer {
         link.first_up().await?;
         declare(link, binding).await?;
         let member = Arc::new(Member::join(link, &binding.destination, &binding.group)?);
-        Ok(Self { link: link.clone(), binding: binding.clone(), member })
+        Ok(Self { link: link.clone(), binding: binding.clone(), member, doubtful: false })
     }
 }
 
@@ -44,14 +46,14 @@ async fn declare(link: &Link, binding: &ConsumerBinding) -> Result<(), BinderErr
 #[async_trait]
 impl Consumer for KafkaConsumer {
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError> {
-        let mut taken = match self.member.assigned().await {
-            Ok(taken) => taken,
-            Err(error) => {
-                // Somebody may have deleted a topic.
-                declare(&self.link, &self.binding).await?;
-                return Err(error);
-            }
-        };
+        if self.doubtful {
+            declare(&self.link, &self.binding).await?;
+            self.doubtful = false;
+        }
+        let assigned = self.member.assigned().await;
+        // Somebody may have deleted a topic. That is looked at in the next call, since this one may be dropped meanwhile.
+        self.doubtful = assigned.is_err();
+        let mut taken = assigned?;
         let ready = Arc::new(Notify::new());
         let waker = ready.clone();
         taken.queue.set_nonempty_callback(move || waker.notify_one());

@@ -21,9 +21,16 @@ const WAITING: usize = 1024;
 pub(super) struct Publisher {
     link: Link,
     bindings: Vec<ProducerBinding>,
-    /// How many partitions each destination has, until a send fails.
-    counts: tokio::sync::Mutex<Option<Arc<HashMap<String, u32>>>>,
+    declared: tokio::sync::Mutex<Declared>,
     requests: mpsc::Sender<Request>,
+}
+
+/// How many partitions of each destination are used.
+#[derive(Default)]
+struct Declared {
+    counts: Arc<HashMap<String, u32>>,
+    /// Whether all topics stood when that was last asked, and no send has failed since.
+    stands: bool,
 }
 
 /// What must be taken as a whole or not at all.
@@ -53,21 +60,24 @@ impl Publisher {
                 }
             })
             .map_err(|error| BinderError::unavailable("start to publish", error))?;
-        Ok(Self { link, bindings, counts: tokio::sync::Mutex::default(), requests })
+        Ok(Self { link, bindings, declared: tokio::sync::Mutex::default(), requests })
     }
 
-    /// Makes the topics, unless that was done; returns how many partitions each has.
+    /// Makes the topics, unless that was done; returns how many partitions of each are used.
     pub(super) async fn declare(&self) -> Result<Arc<HashMap<String, u32>>, BinderError> {
-        let mut known = self.counts.lock().await;
-        if let Some(counts) = &*known {
-            return Ok(counts.clone());
+        let mut declared = self.declared.lock().await;
+        if !declared.stands {
+            let mut counts = HashMap::new();
+            for ProducerBinding { destination, partitions, .. } in &self.bindings {
+                let count = topics::declare(&self.link, &Wanted::events(destination, *partitions)).await?;
+                // Partitions that somebody adds are not used before the next start: with them keys would move, and overtake
+                // what still stands where they were.
+                let before = declared.counts.get(destination).copied();
+                counts.insert(destination.clone(), before.map_or(count, |before| before.min(count)));
+            }
+            *declared = Declared { counts: Arc::new(counts), stands: true };
         }
-        let mut counts = HashMap::new();
-        for ProducerBinding { destination, partitions, .. } in &self.bindings {
-            let count = topics::declare(&self.link, &Wanted::events(destination, *partitions)).await?;
-            counts.insert(destination.clone(), count);
-        }
-        Ok(known.insert(Arc::new(counts)).clone())
+        Ok(declared.counts.clone())
     }
 }
 
@@ -96,7 +106,7 @@ impl Producer for Publisher {
             Err(Unsent::Refused(reason)) => Err(BinderError::refused("take an event", anyhow::anyhow!("{reason}"))),
             Err(Unsent::Later(reason)) => {
                 // Somebody may have deleted a topic: the next send makes it again.
-                *self.counts.lock().await = None;
+                self.declared.lock().await.stands = false;
                 Err(later(reason))
             }
         }

@@ -3,9 +3,10 @@
 use super::raw::{Raw, RawRecord};
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
 use crate::service::{Setup, failing};
-use rdkafka::admin::{AdminOptions, ResourceSpecifier};
+use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
+use shared::messaging::Outgoing;
 use testkit::eventually;
 
 pub(crate) async fn no_record_is_too_odd_for_the_database_or_the_broker(world: &World) {
@@ -126,6 +127,28 @@ pub(crate) async fn a_topic_that_is_deleted_under_a_running_service_is_made_agai
     let described = world.binder().await.topics().await.unwrap();
     assert_eq!(described[0].partitions.len(), 2);
     assert!(world.letters().await.is_empty());
+}
+
+pub(crate) async fn partitions_that_somebody_adds_are_not_used_before_the_next_start(world: &World) {
+    let raw = Raw::of(world);
+    let binder = world.binder().await;
+    let producer = binder.producer(&[producing(THINGS, 2, &[GROUP]), producing("others", 1, &[])]).await.unwrap();
+    producer.send((0..6).map(|key| thing(key, 1)).collect()).await.unwrap();
+    let topic = raw.name(THINGS);
+    let added = raw.admin().create_partitions(&[NewPartitions::new(&topic, 3)], &AdminOptions::new()).await.unwrap();
+    assert!(added.iter().all(Result::is_ok), "{added:?}");
+    raw.delete(&raw.name("others")).await;
+    // A send that fails lets the producer look at its topics anew.
+    let other = || Outgoing { destination: "others".to_owned(), ..thing(7, 1) };
+    assert!(producer.send(vec![other()]).await.is_err(), "the topic is gone");
+    eventually(SOON * 2, "a send that is promised", async || producer.send(vec![other()]).await).await;
+    producer.send((0..6).map(|key| thing(key, 2)).collect()).await.unwrap();
+    let records = raw.records(&raw.name(THINGS)).await;
+    assert_eq!(records.len(), 12);
+    for record in records {
+        let key: i32 = std::str::from_utf8(record.header("partitionKey").unwrap()).unwrap().parse().unwrap();
+        assert_eq!(record.partition, key % 2, "key {key} stays where it was");
+    }
 }
 
 pub(crate) async fn the_neighbours_of_a_refused_record_are_sent_once(world: &World) {

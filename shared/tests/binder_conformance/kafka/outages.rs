@@ -3,7 +3,7 @@
 use super::raw::Raw;
 use super::space::Space;
 use crate::lab::{GROUP, SOON, THINGS, World, producing, thing};
-use crate::load::{Load, NOTICED, effects_beyond, until_health};
+use crate::load::{Load, NOTICED, cuts_under_load, effects_beyond, until_health};
 use crate::service::Setup;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use shared::messaging::kafka::KafkaBinder;
@@ -16,22 +16,8 @@ use testkit::{Nobody, eventually};
 pub(crate) async fn connections_that_are_cut_under_load_cost_no_promised_event(world: &World) {
     let space: Space = world.address().parse().unwrap();
     let proxy = servers::kafka().await.unwrap().proxy().expect("a network of ours");
-    let producer: Arc<dyn Producer> = world.producer(2).await.into();
-    let service = async || world.start(Setup { partitions: 2, ..Setup::default() }).await;
-    let (first, second) = (service().await, service().await);
-    let load = Load::start(&producer);
-    for _ in 0..5 {
-        // Work goes on between the cuts.
-        let before = world.effects().await.len();
-        effects_beyond(world, before + 50).await;
-        proxy.cut(space.name());
-    }
-    let before = world.effects().await.len();
-    effects_beyond(world, before + 50).await;
     // Clients reconnect and send again by themselves: a cut need not be seen in any answer.
-    load.check(world).await;
-    first.stop().await;
-    second.stop().await;
+    cuts_under_load(world, async || proxy.cut(space.name())).await;
 }
 
 pub(crate) async fn a_broker_that_is_frozen_and_killed_under_load_costs_no_promised_event(world: &World) {

@@ -2,11 +2,11 @@
 
 use super::raw::Raw;
 use crate::lab::{GROUP, SOON, World, thing};
+use crate::load::{both_work, met};
 use crate::service::{Service, Setup};
 use crate::tampered::{Step, Tampered};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use shared::messaging::Producer;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,23 +23,6 @@ const SLOW: Duration = Duration::from_secs(9);
 
 async fn instance(world: &World) -> Service {
     world.start(Setup { partitions: 2, ..Setup::default() }).await
-}
-
-/// Sends the next event of the keys 0 and 1, each in the partition of its number, and waits until both have taken
-/// effect.
-async fn both_work(world: &World, producer: &dyn Producer, seq: i64) {
-    producer.send(vec![thing(0, seq), thing(1, seq)]).await.unwrap();
-    let expected: Vec<i64> = (1..=seq).collect();
-    eventually(SOON, &format!("event {seq} of both partitions"), async || {
-        let by_key = world.effects_by_key().await;
-        if [0, 1].iter().all(|key| by_key.get(key) == Some(&expected)) { Ok(()) } else { Err(format!("{by_key:?}")) }
-    })
-    .await;
-}
-
-/// Whether a service has met an event of this key and number.
-fn met(service: &Service, key: i32, seq: i64) -> bool {
-    !service.tries(&format!("{key}-{seq}")).is_empty()
 }
 
 pub(crate) async fn a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice(world: &World) {

@@ -2,7 +2,7 @@
 
 use super::broker::Broker;
 use crate::lab::{GROUP, SOON, THINGS, World, producing, saying};
-use crate::load::{ANSWERED, Load, NOTICED, effects_beyond, until_health};
+use crate::load::{ANSWERED, Load, NOTICED, cuts_under_load, effects_beyond, until_health};
 use crate::service::Setup;
 use shared::messaging::rabbitmq::RabbitBinder;
 use shared::messaging::{Binder, BinderError, Producer};
@@ -14,21 +14,7 @@ use tokio::time::timeout;
 
 pub(crate) async fn connections_that_are_cut_under_load_cost_no_promised_event(world: &World) {
     let broker = Broker::of(world);
-    let producer: Arc<dyn Producer> = world.producer(2).await.into();
-    let service = async || world.start(Setup { partitions: 2, ..Setup::default() }).await;
-    let (first, second) = (service().await, service().await);
-    let load = Load::start(&producer);
-    for _ in 0..5 {
-        // Work goes on between the cuts.
-        let before = world.effects().await.len();
-        effects_beyond(world, before + 50).await;
-        broker.cut().await;
-    }
-    let before = world.effects().await.len();
-    effects_beyond(world, before + 50).await;
-    let failed = load.check(world).await;
-    first.stop().await;
-    second.stop().await;
+    let failed = cuts_under_load(world, async || broker.cut().await).await;
     assert!(failed > 0, "no send met a cut, which proves little");
 }
 

@@ -4,11 +4,12 @@
 use super::Rabbit;
 use super::broker::Broker;
 use crate::lab::{GROUP, SOON, THINGS, World, thing};
+use crate::load::{both_work, met};
 use crate::reader::Member;
 use crate::service::{Service, Setup};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::FieldTable;
-use shared::messaging::{Instance, Producer};
+use shared::messaging::Instance;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::eventually;
@@ -22,23 +23,6 @@ const HANDOVER: Duration = Duration::from_millis(1800);
 async fn instance(world: &World, index: u32) -> Service {
     let instance = Some(Instance { index, count: 2 });
     world.start(Setup { partitions: 2, instance, ..Setup::default() }).await
-}
-
-/// Sends the next event of the keys 0 and 1, each in the partition of its number, and waits until both have taken
-/// effect.
-async fn both_work(world: &World, producer: &dyn Producer, seq: i64) {
-    producer.send(vec![thing(0, seq), thing(1, seq)]).await.unwrap();
-    let expected: Vec<i64> = (1..=seq).collect();
-    eventually(SOON, &format!("event {seq} of both partitions"), async || {
-        let by_key = world.effects_by_key().await;
-        if [0, 1].iter().all(|key| by_key.get(key) == Some(&expected)) { Ok(()) } else { Err(format!("{by_key:?}")) }
-    })
-    .await;
-}
-
-/// Whether a service has met an event of this key and number.
-fn met(service: &Service, key: i32, seq: i64) -> bool {
-    !service.tries(&format!("{key}-{seq}")).is_empty()
 }
 
 pub(crate) async fn a_crashed_instance_is_stood_in_for_until_it_returns(world: &World) {
