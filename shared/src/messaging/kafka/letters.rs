@@ -72,9 +72,8 @@ impl Letters {
         let mut config = self.link.clients().client("dead letters");
         config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", COPY);
         config.set("message.max.bytes", "67108864").set("linger.ms", "0");
-        let made: FutureProducer<Said> = config
-            .create_with_context(Said::default())
-            .map_err(|error| unavailable("start to write letters", &error))?;
+        let made: FutureProducer<Said> =
+            config.create_with_context(Said).map_err(|error| unavailable("start to write letters", &error))?;
         Ok(producer.insert(made).clone())
     }
 }

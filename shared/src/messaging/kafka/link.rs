@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -77,20 +77,17 @@ impl Clients {
     }
 }
 
-/// What a client says by itself: the last reason for which it could not reach a broker.
-#[derive(Debug, Default)]
-pub(super) struct Said(Mutex<Option<String>>);
+/// A client that says by itself only what is for who looks into it.
+#[derive(Debug)]
+pub(super) struct Said;
 
 impl ClientContext for Said {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client_log(level, facility, message);
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
-        // That there is none says less than why.
-        if !reason.contains("brokers are down") {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "a client has a problem");
     }
 }
 
@@ -102,9 +99,10 @@ pub(super) fn client_log(level: RDKafkaLogLevel, facility: &str, message: &str) 
 impl Link {
     /// Starts to ask.
     pub(super) fn start(clients: Clients) -> anyhow::Result<Self> {
-        let admin = Arc::new(clients.client("admin").create_with_context(Said::default())?);
+        let admin = Arc::new(clients.client("admin").create_with_context(Said)?);
         let (topics, declared) = watch::channel(BTreeSet::new());
-        let (state, watched) = watch::channel(State::Away("not connected yet".into()));
+        let begin = format!("KAFKA_BROKERS: no answer from {} yet", clients.brokers);
+        let (state, watched) = watch::channel(State::Away(begin.into()));
         let supervised = tokio::spawn(supervise(clients.brokers.clone(), Arc::clone(&admin), declared, state));
         let supervised = Arc::new(AbortOnDropHandle::new(supervised));
         Ok(Self { clients, admin, topics: Arc::new(topics), state: watched, _loop: supervised })
@@ -140,11 +138,10 @@ impl Link {
         }
     }
 
-    /// As [`Link::up`]; while a start is under way, waits a moment for it.
+    /// As [`Link::up`]; while nothing was heard yet, waits for that.
     pub(super) async fn first_up(&self) -> Result<(), BinderError> {
-        let mut state = self.state.clone();
-        let connected = state.wait_for(|state| matches!(state, State::Up));
-        let _ = tokio::time::timeout(Duration::from_secs(1), connected).await;
+        // What this receiver has seen is what it began with: it has changed as soon as anything was heard.
+        let _ = tokio::time::timeout(ANSWER + LOOK, self.state.clone().changed()).await;
         self.up()
     }
 
@@ -184,22 +181,22 @@ async fn supervise(
     loop {
         let (asking, topic) = (admin.clone(), topics.borrow().first().cloned());
         let question = move || asking.inner().fetch_metadata(topic.as_deref(), ANSWER).map(drop);
-        match blocking("reach Kafka", question).await {
-            Ok(()) => {
-                if told.replace(true) != Some(true) {
-                    info!(%brokers, "connected to Kafka");
-                }
-                state.send_replace(State::Up);
+        let silence = match tokio::task::spawn_blocking(question).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(ended) => Some(ended.to_string()),
+        };
+        if let Some(silence) = silence {
+            let reason = format!("KAFKA_BROKERS: no answer from {brokers}: {silence}");
+            if told.replace(false) != Some(false) {
+                warn!(reason, "Kafka is waited for");
             }
-            Err(error) => {
-                let last = admin.inner().context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let last = last.unwrap_or_else(|| format!("{:#}", anyhow::Error::from(error)));
-                let reason = format!("KAFKA_BROKERS: no answer from {brokers}: {last}");
-                if told.replace(false) != Some(false) {
-                    warn!(reason, "Kafka is waited for");
-                }
-                state.send_replace(State::Away(reason.into()));
+            state.send_replace(State::Away(reason.into()));
+        } else {
+            if told.replace(true) != Some(true) {
+                info!(%brokers, "connected to Kafka");
             }
+            state.send_replace(State::Up);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -96,7 +96,7 @@ fn stand(client: &Client<Said>) -> KafkaResult<Vec<Topic>> {
 fn read(clients: &Clients, group: &str, topics: &mut [Topic]) -> KafkaResult<()> {
     let mut config = clients.client("look");
     let asking: BaseConsumer<Said> =
-        config.set("group.id", group).set("enable.auto.commit", "false").create_with_context(Said::default())?;
+        config.set("group.id", group).set("enable.auto.commit", "false").create_with_context(Said)?;
     let mut all = TopicPartitionList::new();
     for topic in topics.iter() {
         for at in &topic.partitions {
@@ -154,7 +154,7 @@ pub(super) async fn tail(
     config.set("enable.auto.commit", "false").set("isolation.level", "read_committed");
     config.set("auto.offset.reset", "earliest").set("queued.min.messages", "1000");
     let consumer = blocking("look on", move || {
-        let consumer: BaseConsumer<Said> = config.create_with_context(Said::default())?;
+        let consumer: BaseConsumer<Said> = config.create_with_context(Said)?;
         consumer.assign(&assignment)?;
         Ok(consumer)
     });
