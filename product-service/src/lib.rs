@@ -19,5 +19,6 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let info = Info { artifact: "product-service", name: "product", version: env!("CARGO_PKG_VERSION") };
     let database = platform.database(info.name, &sqlx::migrate!()).await?;
     let products = Products::new(database.clone(), address);
-    Ok(Service::new(info, &platform, routes::routes(products.clone())).on_events(PRODUCTS, &database, products))
+    Ok(Service::new(info, &platform, routes::routes(products.clone()))
+        .on_events(&platform, PRODUCTS, &database, products))
 }

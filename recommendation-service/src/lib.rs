@@ -21,6 +21,7 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let database = platform.database(info.name, &sqlx::migrate!()).await?;
     let recommendations = Recommendations::new(database.clone(), address);
     Ok(Service::new(info, &platform, routes::routes(recommendations.clone())).on_events(
+        &platform,
         RECOMMENDATIONS,
         &database,
         recommendations,

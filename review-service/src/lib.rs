@@ -20,5 +20,5 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let info = Info { artifact: "review-service", name: "review", version: env!("CARGO_PKG_VERSION") };
     let database = platform.database(info.name, &sqlx::migrate!()).await?;
     let reviews = Reviews::new(database.clone(), address);
-    Ok(Service::new(info, &platform, routes::routes(reviews.clone())).on_events(REVIEWS, &database, reviews))
+    Ok(Service::new(info, &platform, routes::routes(reviews.clone())).on_events(&platform, REVIEWS, &database, reviews))
 }

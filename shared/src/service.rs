@@ -29,6 +29,7 @@ use crate::messaging::{BinderError, ConsumerBinding};
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
+use config::Limits;
 use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
@@ -46,7 +47,7 @@ type Part = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Resu
 /// A service as it is wired: routes, health, events.
 pub struct Service {
     name: &'static str,
-    platform: Platform,
+    limits: Limits,
     routes: Router,
     actuator: Actuator,
     readiness: Readiness,
@@ -63,21 +64,30 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// A service with these routes, which shows the disk of `DATA_DIR` and the binder in its health.
     pub fn new(info: Info, platform: &Platform, routes: Router) -> Self {
-        let readiness = Readiness::default();
-        let actuator = Actuator::new(info, &readiness)
+        let limits = &platform.config.limits;
+        let limited = routes
+            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.request))
+            .layer(Extension(BodyLimit(limits.body)));
+        let mut service = Self::plain(info, limits, error_bodies(limited));
+        service.actuator = service
+            .actuator
             .indicator("diskSpace", crate::actuator::DiskSpace::new(&platform.config.data_dir))
             .readiness_indicator("binders", indicators::Binders(platform.binder.clone()));
         // Spring shows a broker that its client knows beside its binder too.
-        let actuator = if platform.binder.name() == "rabbit" {
-            actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()))
-        } else {
-            actuator
-        };
+        if platform.binder.name() == "rabbit" {
+            service.actuator = service.actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()));
+        }
+        service
+    }
+
+    /// A service that needs nothing of its surroundings, and whose routes word their failures themselves.
+    pub fn plain(info: Info, limits: &Limits, routes: Router) -> Self {
+        let readiness = Readiness::default();
         Self {
             name: info.name,
-            platform: platform.clone(),
+            limits: limits.clone(),
             routes,
-            actuator,
+            actuator: Actuator::new(info, &readiness),
             readiness,
             parts: Vec::new(),
             databases: Vec::new(),
@@ -103,10 +113,16 @@ impl Service {
 
     /// Applies the events of `destination` with `handler` to `database`, whose health and dead letters are shown.
     #[must_use]
-    pub fn on_events<H: Handler>(mut self, destination: Destination, database: &Database, handler: H) -> Self {
-        let config = &self.platform.config;
+    pub fn on_events<H: Handler>(
+        mut self,
+        platform: &Platform,
+        destination: Destination,
+        database: &Database,
+        handler: H,
+    ) -> Self {
+        let config = &platform.config;
         let subscription = Subscription {
-            binder: self.platform.binder.clone(),
+            binder: platform.binder.clone(),
             binding: ConsumerBinding {
                 destination: destination.name.to_owned(),
                 group: destination.group.to_owned(),
@@ -142,13 +158,8 @@ impl Service {
     /// Serves until `shutdown` resolves or a part ends by itself; then stops: not ready, no new requests, those under
     /// way and the batches in hand finished within the grace time, databases closed.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let (name, limits, stop) = (self.name, &self.platform.config.limits, CancellationToken::new());
-        let app = error_bodies(
-            self.routes
-                .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.request))
-                .layer(Extension(BodyLimit(limits.body))),
-        )
-        .merge(self.actuator.routes());
+        let (name, limits, stop) = (self.name, self.limits, CancellationToken::new());
+        let app = self.routes.merge(self.actuator.routes());
 
         let mut parts = JoinSet::new();
         for part in self.parts {

@@ -7,18 +7,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of this crate may use of its siblings, in reading order. Only `service` uses all.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("jackson", &[]),
     ("api", &["jackson"]),
     ("error", &["api", "jackson"]),
     ("actuator", &["error"]),
     ("database", &[]),
     ("messaging", &["database", "jackson"]),
-    ("service", &["jackson", "api", "error", "actuator", "database", "messaging"]),
+    ("discovery", &[]),
+    ("service", &["jackson", "api", "error", "actuator", "database", "messaging", "discovery"]),
 ];
 
 /// The modules that do not know how they are asked, and the crates that would tell them.
 const WITHOUT_HTTP: [&str; 4] = ["jackson", "api", "database", "messaging"];
+/// What makes a server: finding others is no part of being found.
+const SERVERS: [&str; 2] = ["axum", "tower_http"];
 const HTTP: [&str; 7] = ["axum", "http", "http_body_util", "hyper", "hyper_util", "tower", "tower_http"];
 
 /// No file is longer: who opens one reads it.
@@ -58,6 +61,7 @@ fn a_violation_is_seen_and_what_is_allowed_is_not() {
     ] {
         assert_eq!(violations("messaging", source), [""; 0], "{source}");
     }
+    assert_eq!(violations("discovery", "use axum::Router; use http::Uri;"), ["axum"]);
     assert_eq!(violations("service", "use axum::Router; use crate::api::Product;"), [""; 0]);
 }
 
@@ -87,7 +91,12 @@ fn violations(module: &str, source: &str) -> Vec<String> {
             found.push(format!("crate::{name}"));
         }
     }
-    for name in HTTP.iter().filter(|_| WITHOUT_HTTP.contains(&module)) {
+    let strangers: &[&str] = match module {
+        "discovery" => &SERVERS,
+        module if WITHOUT_HTTP.contains(&module) => &HTTP,
+        _ => &[],
+    };
+    for name in strangers {
         let path = format!("{name}::");
         let mut starts = code.match_indices(&path).map(|(at, _)| code[..at].chars().next_back());
         if starts.any(|before| !before.is_some_and(|c| c.is_alphanumeric() || c == '_')) {

@@ -1,0 +1,3 @@
+//! A registry that Eureka's clients can use unchanged.
+
+pub mod settings;

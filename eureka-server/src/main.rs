@@ -1,0 +1,3 @@
+//! The registry as a program of its own.
+
+fn main() {}
