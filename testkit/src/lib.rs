@@ -6,6 +6,7 @@
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
 //! - [`dns`]: a name server that answers as a test says
+//! - [`killable`]: a server that is killed and started again
 //! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
@@ -14,6 +15,7 @@
 pub mod answer;
 pub mod dns;
 pub mod eventually;
+pub mod killable;
 pub mod neighbour;
 pub mod running;
 pub mod sandbox;
@@ -24,6 +26,7 @@ pub mod workload;
 pub use answer::Answer;
 pub use dns::NameServer;
 pub use eventually::eventually;
+pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
 pub use running::Running;
 pub use sandbox::Sandbox;

@@ -124,9 +124,7 @@ impl Asking {
         let system = self.dns.nameserver.is_none();
         let name = self.name.clone();
         let (hosts, resolver) =
-            tokio::task::spawn_blocking(move || system.then(|| (hosts(&name), system_configuration())))
-                .await?
-                .unzip();
+            tokio::task::spawn_blocking(move || system.then(|| (hosts(&name), system_configuration()))).await?.unzip();
         if let Some(addresses) = hosts.flatten() {
             self.known = addresses;
             return Ok(Duration::MAX);

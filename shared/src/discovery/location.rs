@@ -129,9 +129,17 @@ mod tests {
 
     #[test]
     fn what_is_no_location_is_refused_with_what_is_allowed() {
-        for text in
-            ["", "review:80", "http://", "http://a:1/path", "http://a:1?q", "http://a:", "http://a:1,", "ftp://a", "dns+a"]
-        {
+        for text in [
+            "",
+            "review:80",
+            "http://",
+            "http://a:1/path",
+            "http://a:1?q",
+            "http://a:",
+            "http://a:1,",
+            "ftp://a",
+            "dns+a",
+        ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert_eq!(error, format!("{text:?} is no location of a service: allowed is {ALLOWED}"));
         }

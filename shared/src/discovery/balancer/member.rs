@@ -56,7 +56,7 @@ pub(super) enum Health {
     Resting { until: Instant, trying: bool },
 }
 
-/// What all members have in common, as a measure for a newcomer: the response time in seconds, picks by weight.
+/// What all members have in common, as a measure for a newcomer: the response time in seconds, and picks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usual {
     pub(super) rtt: f64,
@@ -84,11 +84,11 @@ impl<T> Member<T> {
         member
     }
 
-    /// Begins with a small part of its share, as if it had always had that: else it would be owed all requests.
+    /// Begins with a small part of its share, as if it had always been there: else it would be owed all requests.
     fn settle_in(&mut self, usual: Usual, now: Instant) {
         self.warm_since = Some(now);
         self.rtt = Rtt::new(usual.rtt, now);
-        self.picks = Decaying { value: usual.picks * COLD, at: now };
+        self.picks = Decaying { value: usual.picks, at: now };
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -112,9 +112,9 @@ impl<T> Member<T> {
         self.rtt.at(now)
     }
 
-    /// How often it was picked lately, beside its share.
+    /// How often it was picked lately; of a newcomer each pick counts for several.
     pub(super) fn picks(&self, now: Instant) -> f64 {
-        self.picks.at(now) / self.share(now)
+        self.picks.at(now)
     }
 
     fn share(&self, now: Instant) -> f64 {
@@ -128,7 +128,7 @@ impl<T> Member<T> {
 
     pub(super) fn picked(&mut self, now: Instant) {
         self.in_flight += 1;
-        self.picks = Decaying { value: self.picks.at(now) + 1.0, at: now };
+        self.picks = Decaying { value: self.picks.at(now) + 1.0 / self.share(now), at: now };
         if let Health::Resting { trying, .. } = &mut self.health {
             *trying = true;
         }

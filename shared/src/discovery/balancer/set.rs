@@ -152,7 +152,8 @@ impl<T> Set<T> {
     /// Takes the end of a request that took this long. Of an instance that has left nobody wants to know.
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome, took: Duration, now: Instant) {
         let is = |member: &Member<T>| member.id == slot.id;
-        let at = if self.members.get(slot.at).is_some_and(is) { Some(slot.at) } else { self.members.iter().position(is) };
+        let at =
+            if self.members.get(slot.at).is_some_and(is) { Some(slot.at) } else { self.members.iter().position(is) };
         let Some(at) = at else {
             return;
         };
