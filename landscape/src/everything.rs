@@ -1,6 +1,7 @@
 //! The deployment diagram as code: four services, one binder, one process.
 
 use futures_util::future::join_all;
+use shared::discovery::location::Location;
 use shared::service::config::{BinderKind, Config, Variables};
 use shared::service::platform::Platform;
 use shared::service::program::{listen, reachable};
@@ -40,10 +41,10 @@ impl Landscape {
         let addresses =
             [composite.local_addr()?, product.local_addr()?, recommendation.local_addr()?, review.local_addr()?];
         // The composite reads from its siblings here, wherever they are served.
-        let url = |address: SocketAddr| format!("http://{}", reachable(address));
-        config.cores.product = url(addresses[1]);
-        config.cores.recommendation = url(addresses[2]);
-        config.cores.review = url(addresses[3]);
+        let here = |address: SocketAddr| format!("http://{}", reachable(address)).parse::<Location>();
+        config.cores.product = here(addresses[1])?;
+        config.cores.recommendation = here(addresses[2])?;
+        config.cores.review = here(addresses[3])?;
 
         let kept = match &config.events.binder {
             BinderKind::Embedded => {

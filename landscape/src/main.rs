@@ -109,9 +109,9 @@ fn core_services(variables: &Variables, config: &Config) -> anyhow::Result<Vec<(
         ("review", "REVIEW_SERVICE_URL", &config.cores.review),
     ];
     let mut services = Vec::with_capacity(cores.len());
-    for ((name, url_variable, url), (port_variable, default, _)) in cores.into_iter().zip(&PORTS[1..]) {
+    for ((name, url_variable, location), (port_variable, default, _)) in cores.into_iter().zip(&PORTS[1..]) {
         let here = reachable((config.host, variables.port(port_variable, *default)?).into());
-        let url = if variables.text(url_variable).is_some() { url.clone() } else { format!("http://{here}") };
+        let url = if variables.text(url_variable).is_some() { location.url() } else { format!("http://{here}") };
         services.push((name, url));
     }
     Ok(services)

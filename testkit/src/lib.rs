@@ -5,13 +5,17 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`dns`]: a name server that answers as a test says
+//! - [`killable`]: a server that is killed and started again
 //! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod answer;
+pub mod dns;
 pub mod eventually;
+pub mod killable;
 pub mod neighbour;
 pub mod running;
 pub mod sandbox;
@@ -20,7 +24,9 @@ pub mod verdict;
 pub mod workload;
 
 pub use answer::Answer;
+pub use dns::NameServer;
 pub use eventually::eventually;
+pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
 pub use running::Running;
 pub use sandbox::Sandbox;

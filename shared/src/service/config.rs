@@ -10,6 +10,7 @@ pub use databases::{DatabaseUrl, Databases};
 pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
+use crate::discovery::location::Location;
 use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
@@ -72,8 +73,17 @@ const BODY_LIMIT: Variable = variable("BODY_LIMIT_BYTES", "1048576", "the larges
 const REQUEST_LIMIT: Variable = variable("REQUEST_TIMEOUT_MS", "30000", "time limit of a request as a whole");
 const SEND_LIMIT: Variable = variable("SEND_TIMEOUT_MS", "5000", "composite: time limit to make events durable");
 const READ_LIMIT: Variable = variable("READ_TIMEOUT_MS", "2000", "composite: time limit to read from a core service");
+const TRY_LIMIT: Variable = variable(
+    "READ_TRY_TIMEOUT_MS",
+    "",
+    "composite: how long one instance may take while there is another to ask, else half of READ_TIMEOUT_MS",
+);
 const GRACE: Variable = variable("SHUTDOWN_GRACE_MS", "10000", "how long a stop waits for requests and batches");
-const PRODUCT: Variable = variable("PRODUCT_SERVICE_URL", "http://localhost:7001", "composite: the product service");
+const PRODUCT: Variable = variable(
+    "PRODUCT_SERVICE_URL",
+    "http://localhost:7001",
+    "composite: the product service; several with commas in between, or dns+http://name:port for all addresses of a name",
+);
 const RECOMMENDATION: Variable =
     variable("RECOMMENDATION_SERVICE_URL", "http://localhost:7002", "composite: the recommendation service");
 const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
@@ -108,6 +118,7 @@ pub const COMMON: &[Variable] = &[
     REQUEST_LIMIT,
     SEND_LIMIT,
     READ_LIMIT,
+    TRY_LIMIT,
     GRACE,
     PRODUCT,
     RECOMMENDATION,
@@ -177,6 +188,8 @@ pub struct Limits {
     pub send: Duration,
     /// `READ_TIMEOUT_MS`: the time limit to read from a core service.
     pub read: Duration,
+    /// `READ_TRY_TIMEOUT_MS`: how long one instance may take for that while there is another to ask.
+    pub read_try: Duration,
     /// `SHUTDOWN_GRACE_MS`: how long a stop waits for requests and batches.
     pub grace: Duration,
 }
@@ -185,11 +198,11 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Cores {
     /// `PRODUCT_SERVICE_URL`.
-    pub product: String,
+    pub product: Location,
     /// `RECOMMENDATION_SERVICE_URL`.
-    pub recommendation: String,
+    pub recommendation: Location,
     /// `REVIEW_SERVICE_URL`.
-    pub review: String,
+    pub review: Location,
 }
 
 impl Limits {
@@ -200,6 +213,10 @@ impl Limits {
             request: variables.millis(REQUEST_LIMIT, 1)?,
             send: variables.millis(SEND_LIMIT, 1)?,
             read: variables.millis(READ_LIMIT, 1)?,
+            read_try: match variables.text(TRY_LIMIT.name) {
+                Some(_) => variables.millis(TRY_LIMIT, 1)?,
+                None => variables.millis(READ_LIMIT, 1)? / 2,
+            },
             grace: variables.millis(GRACE, 0)?,
         })
     }
@@ -243,9 +260,9 @@ impl Config {
             },
             limits: Limits::read(variables)?,
             cores: Cores {
-                product: variables.url(PRODUCT)?,
-                recommendation: variables.url(RECOMMENDATION)?,
-                review: variables.url(REVIEW)?,
+                product: variables.location(PRODUCT)?,
+                recommendation: variables.location(RECOMMENDATION)?,
+                review: variables.location(REVIEW)?,
             },
             log: log(variables).to_owned(),
         })
@@ -333,7 +350,8 @@ mod tests {
         assert_eq!(config.retry.pause(2), Duration::from_secs(1));
         assert_eq!(config.events.partitions, 1);
         assert_eq!(config.limits.body, 1 << 20);
-        assert_eq!(config.cores.review, "http://localhost:7003");
+        assert_eq!(config.cores.review.to_string(), "http://localhost:7003");
+        assert_eq!(config.limits.read_try, Duration::from_secs(1));
     }
 
     #[test]
@@ -350,6 +368,11 @@ mod tests {
             ("TAKEOVER", "off", "TAKEOVER is \"off\": allowed is on, since INSTANCE_INDEX is not set"),
             ("TAKEOVER", "maybe", "TAKEOVER is \"maybe\": allowed is on or off"),
             ("REVIEW_SERVICE_URL", "review:80", "is \"review:80\": allowed is a URL such as http://host:port"),
+            (
+                "PRODUCT_SERVICE_URL",
+                "https://a",
+                "commas in between, or dns+http://name:port; services speak plain HTTP",
+            ),
             ("INSTANCE_INDEX", "0", "INSTANCE_COUNT is \"\": allowed is a whole number, since INSTANCE_INDEX is set"),
         ] {
             let error = Config::read(&Variables::from([(name, value)])).unwrap_err().to_string();
