@@ -1,11 +1,13 @@
 //! Finding the instances of a service, and spreading requests over them.
 //!
 //! - this file: [`Endpoint`] and the set of them, which sources feed and the balancer reads
+//! - [`eureka`]: the source that follows Eureka's registries, and how a service registers there
 //! - [`wire`]: what Eureka's registries and clients say to each other
 //!
 //! Sources and balancer do not know each other: between them is a [`watch`] channel of [`Endpoints`]. The set must never
 //! become empty because a registry or a name server did.
 
+pub mod eureka;
 pub mod wire;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
 //! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
@@ -12,7 +13,9 @@
 
 pub mod answer;
 pub mod eventually;
+pub mod finding;
 pub mod neighbour;
+pub mod registry;
 pub mod running;
 pub mod sandbox;
 pub mod servers;
@@ -22,6 +25,7 @@ pub mod workload;
 pub use answer::Answer;
 pub use eventually::eventually;
 pub use neighbour::{Neighbour, Nobody};
+pub use registry::{Fault, Registry};
 pub use running::Running;
 pub use sandbox::Sandbox;
 
