@@ -4,9 +4,11 @@
 //! value that cannot be read ends the start with a sentence that names the variable, the value and what is allowed.
 
 mod databases;
+mod discovery;
 mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
+pub use discovery::Discovery;
 pub use variables::{ConfigError, Variables};
 
 use crate::database::PoolConfig;
@@ -76,7 +78,8 @@ const RECOMMENDATION: Variable =
 const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
 const LOG: Variable = variable("RUST_LOG", "info,lapin=off", "what is logged, as the tracing crates read it");
 
-/// Every variable that every program reads, in the order of `--help`; the ports come first.
+/// Every variable that every program reads, in the order of `--help`; the ports come first, the registry
+/// last.
 const COMMON: &[Variable] = &[
     HOST,
     DATA_DIR,
@@ -128,6 +131,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the core services are.
     pub cores: Cores,
+    /// How services find each other.
+    pub discovery: Discovery,
     /// `RUST_LOG`: what is logged.
     pub log: String,
 }
@@ -224,6 +229,7 @@ impl Config {
                 recommendation: variables.url(RECOMMENDATION)?,
                 review: variables.url(REVIEW)?,
             },
+            discovery: Discovery::read(variables)?,
             log: variables.text(LOG.name).unwrap_or(LOG.default).to_owned(),
         })
     }
@@ -291,7 +297,7 @@ pub fn help(ports: &[(&str, u16, &str)]) -> String {
     for (name, default, meaning) in ports {
         line(name, &default.to_string(), meaning);
     }
-    for variable in COMMON {
+    for variable in COMMON.iter().chain(&discovery::VARIABLES) {
         line(variable.name, variable.default, variable.meaning);
     }
     help
@@ -350,7 +356,7 @@ mod tests {
     #[test]
     fn help_lists_every_variable_with_its_default() {
         let help = help(&[("PORT", 7001, "port to listen on")]);
-        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL"] {
+        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL", "EUREKA_URL"] {
             assert!(help.contains(name), "{name}");
         }
         assert!(help.contains("[7001]") && help.contains("[unset]"), "{help}");

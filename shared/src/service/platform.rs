@@ -2,6 +2,7 @@
 
 use super::config::{BinderKind, Config, DatabaseUrl};
 use crate::database::Database;
+use crate::discovery::eureka::Eureka;
 use crate::messaging::Binder;
 use crate::messaging::embedded::EmbeddedBinder;
 use crate::messaging::kafka::KafkaBinder;
@@ -10,13 +11,15 @@ use anyhow::Context;
 use sqlx::migrate::Migrator;
 use std::sync::Arc;
 
-/// The configuration and the binder. A clone is the same binder.
+/// The configuration, the binder and the registry. A clone has the same ones.
 #[derive(Clone)]
 pub struct Platform {
     /// What the environment says.
     pub config: Arc<Config>,
     /// Where events travel.
     pub binder: Arc<dyn Binder>,
+    /// Where services find each other, if there is a registry.
+    pub eureka: Option<Eureka>,
 }
 
 impl std::fmt::Debug for Platform {
@@ -39,7 +42,9 @@ impl Platform {
             }
             BinderKind::Kafka(brokers) => Arc::new(KafkaBinder::open(brokers.clone(), name)?),
         };
-        Ok(Self { config: Arc::new(config), binder })
+        let discovery = &config.discovery;
+        let eureka = discovery.registries.as_ref().map(|urls| Eureka::open(urls, discovery.refresh)).transpose()?;
+        Ok(Self { config: Arc::new(config), binder, eureka })
     }
 
     /// Opens the database of the service `name`: the one that the environment names, or its file under `DATA_DIR`.
