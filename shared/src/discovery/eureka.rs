@@ -21,7 +21,6 @@ use registry::Registry;
 use servers::{Servers, Unanswered};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -200,8 +199,7 @@ impl Backoff {
 
 /// `time`, a tenth more or less: those who started together do not ask together for ever.
 fn around(time: Duration) -> Duration {
-    // The remainder is below 2^16, so nothing is lost.
-    time.mul_f64(0.9 + 0.2 * f64::from(u16::try_from(random() % 65_536).unwrap_or(0)) / 65_536.0)
+    time.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
 /// How `host` and `port` stand in a URL.
@@ -210,9 +208,4 @@ fn authority(host: &str, port: u16) -> String {
         Ok(ip) => format!("[{ip}]:{port}"),
         Err(_) => format!("{host}:{port}"),
     }
-}
-
-/// Any number.
-fn random() -> u64 {
-    RandomState::new().hash_one(())
 }

@@ -239,5 +239,5 @@ async fn body(mut response: Response) -> anyhow::Result<Vec<u8>> {
 
 /// Any of them.
 fn any(servers: impl Iterator<Item = usize>) -> Option<usize> {
-    servers.min_by_key(|_| super::random())
+    servers.min_by_key(|_| fastrand::u64(..))
 }

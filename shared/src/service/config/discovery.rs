@@ -1,33 +1,30 @@
 //! How services find each other. But for the registry's own, the names of the variables are those by which Spring's
 //! services take these properties from the environment.
 
-use super::variables::refused;
-use super::{ConfigError, Variable, Variables, variable};
+use super::{ConfigError, Variable, Variables, refused, variable};
 use crate::discovery::eureka::ServerUrls;
 use http::uri::Authority;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const URL: Variable = variable(
+pub(super) const URL: Variable = variable(
     "EUREKA_URL",
     "",
     "the registries as http://USER:PASSWORD@HOST:8761/eureka/, several with commas in between; unset: none",
 );
-const REFRESH: Variable =
+pub(super) const REFRESH: Variable =
     variable("EUREKA_CLIENT_REGISTRYFETCHINTERVALSECONDS", "5", "how often the registry is asked for changes");
-const HOST_NAME: Variable = variable(
+pub(super) const HOST_NAME: Variable = variable(
     "EUREKA_INSTANCE_HOSTNAME",
     "",
     "the host that others reach this process at, else HOST, else the machine's name",
 );
-const ZONE: Variable = variable("EUREKA_INSTANCE_METADATAMAP_ZONE", "", "the zone that this process is in");
-const RENEWAL: Variable =
+pub(super) const ZONE: Variable = variable("EUREKA_INSTANCE_METADATAMAP_ZONE", "", "the zone that this process is in");
+pub(super) const RENEWAL: Variable =
     variable("EUREKA_INSTANCE_LEASERENEWALINTERVALINSECONDS", "5", "how often a registration is renewed");
 // Three renewals. The 5 s of the Java landscape hold only because its registry doubles what it is told.
-const DURATION: Variable =
+pub(super) const DURATION: Variable =
     variable("EUREKA_INSTANCE_LEASEEXPIRATIONDURATIONINSECONDS", "15", "how long a registration lasts unrenewed");
-
-pub(super) const VARIABLES: [Variable; 6] = [URL, REFRESH, HOST_NAME, ZONE, RENEWAL, DURATION];
 
 /// How services find each other.
 #[derive(Debug, Clone)]
