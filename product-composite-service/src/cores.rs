@@ -7,10 +7,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use shared::actuator::{Health, Indicator};
-use shared::discovery::calls::{Answer, CallError, Calls, TimeLimits};
+use shared::discovery::calls::{Answer, CallError, Calls};
 use shared::discovery::location::Location;
 use shared::error::ApiError;
-use shared::service::config;
+use shared::service::platform::Platform;
 use shared::service::telemetry::{TRACEPARENT, TraceContext};
 use std::time::Duration;
 use tracing::warn;
@@ -58,9 +58,10 @@ enum ReadError {
 }
 
 impl Cores {
-    /// Reads that take no longer than `limits`, in a runtime.
-    pub(crate) fn new(cores: &config::Cores, limits: TimeLimits) -> Self {
-        let core = |name, location: &Location| Core { name, calls: Calls::new(location, limits) };
+    /// The core services where the configuration says. Must be called in a runtime.
+    pub(crate) fn new(platform: &Platform) -> Self {
+        let cores = &platform.config.cores;
+        let core = |name, location: &Location| Core { name, calls: platform.calls(location) };
         Self {
             product: core("product", &cores.product),
             recommendation: core("recommendation", &cores.recommendation),

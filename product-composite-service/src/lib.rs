@@ -8,7 +8,6 @@ mod topics;
 use cores::Cores;
 use routes::Composite;
 use shared::actuator::Info;
-use shared::discovery::calls::TimeLimits;
 use shared::service::platform::Platform;
 use shared::service::{Service, ServiceAddress, until_bound};
 use topics::Topics;
@@ -21,8 +20,7 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let info =
         Info { artifact: "product-composite-service", name: "product-composite", version: env!("CARGO_PKG_VERSION") };
     let config = &platform.config;
-    let limits = TimeLimits { whole: config.limits.read, each_try: config.limits.read_try };
-    let cores = Cores::new(&config.cores, limits);
+    let cores = Cores::new(&platform);
     let topics = Topics::new(config.events.partitions, config.limits.send);
     // Bound now where the broker is there, so that the first request finds it so; else by the part below.
     let _ = tokio::time::timeout(config.limits.send, topics.bind(&*platform.binder)).await;

@@ -3,6 +3,7 @@
 //! - this file: [`Endpoint`] and the set of them, which a [`Source`] feeds and the balancer reads
 //! - [`location`]: where a service is, as its URL says, and the source for it
 //! - [`dns`]: all addresses of a name, asked for again and again
+//! - [`eureka`]: the source that follows Eureka's registries, and how a service registers there
 //! - [`balancer`]: which instance is next, and what became of the last ones
 //! - [`calls`]: requests over a balancer, tried again elsewhere
 //! - [`wire`]: what Eureka's registries and clients say to each other
@@ -13,6 +14,7 @@
 pub mod balancer;
 pub mod calls;
 pub mod dns;
+pub mod eureka;
 pub mod location;
 pub mod wire;
 

@@ -7,6 +7,7 @@
 //! - [`neighbour`]: others that a service talks to, and nobody
 //! - [`dns`]: a name server that answers as a test says
 //! - [`killable`]: a server that is killed and started again
+//! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
 //! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
@@ -15,8 +16,10 @@
 pub mod answer;
 pub mod dns;
 pub mod eventually;
+pub mod finding;
 pub mod killable;
 pub mod neighbour;
+pub mod registry;
 pub mod running;
 pub mod sandbox;
 pub mod servers;
@@ -28,6 +31,7 @@ pub use dns::NameServer;
 pub use eventually::eventually;
 pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
+pub use registry::{Fault, Registry};
 pub use running::Running;
 pub use sandbox::Sandbox;
 

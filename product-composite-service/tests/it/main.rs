@@ -58,7 +58,7 @@ impl Landscape {
 /// The composite service on this binder, reading from core services at `cores`.
 async fn composite(sandbox: &Sandbox, binder: Arc<dyn Binder>, cores: Cores) -> Running {
     let config = Arc::new(Config { cores, ..Config::clone(&sandbox.platform.config) });
-    Running::start(Platform { config, binder }, product_composite_service::service).await
+    Running::start(Platform { config, binder, eureka: None }, product_composite_service::service).await
 }
 
 /// The composite service alone in the world; what it refuses and what it sends can be seen.

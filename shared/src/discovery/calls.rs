@@ -14,7 +14,6 @@ mod tests;
 
 use super::Source;
 use super::balancer::{Balancer, InstanceId, Options, Pick, Trouble};
-use super::location::Location;
 use budget::Budget;
 use bytes::Bytes;
 use connections::{Broken, Connections};
@@ -89,11 +88,6 @@ pub enum CallError {
 type Tried = Result<Answer, (Trouble, CallError)>;
 
 impl Calls {
-    /// Requests to the service at `location`, in a runtime.
-    pub fn new(location: &Location, limits: TimeLimits) -> Self {
-        Self::over(location.discover(), &location.url(), Options::default(), limits)
-    }
-
     /// Requests to what `source` knows; `url` names the service in messages.
     pub fn over(source: Source, url: &str, options: Options, limits: TimeLimits) -> Self {
         let connect = limits.each_try;

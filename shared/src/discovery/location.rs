@@ -1,7 +1,8 @@
 //! Where a service is, as the URL in its variable says.
 
 use super::dns::Dns;
-use super::{Endpoint, Source};
+use super::eureka::Eureka;
+use super::{Endpoint, Endpoints, Source};
 use http::Uri;
 use std::fmt;
 use std::net::IpAddr;
@@ -23,6 +24,11 @@ pub enum Location {
         /// The port at every address.
         port: u16,
     },
+    /// Whoever has this name in the registry. Not written as a URL: it is so where there is a registry and no URL.
+    Registry {
+        /// The name.
+        name: String,
+    },
 }
 
 /// A text that says of no service where it is.
@@ -36,12 +42,16 @@ pub struct LocationError {
 }
 
 impl Location {
-    /// The source of its instances. Must be called in a runtime.
-    pub fn discover(&self) -> Source {
+    /// The source of its instances; without a registry, nobody is in it. Must be called in a runtime.
+    pub fn discover(&self, registry: Option<&Eureka>) -> Source {
         match self {
             // The sender is gone: whoever reads knows that no more will come.
             Self::Instances(endpoints) => watch::channel(endpoints.as_slice().into()).1.into(),
             Self::Dns { name, port } => Dns::default().discover(name.clone(), *port),
+            Self::Registry { name } => match registry {
+                Some(registry) => registry.discovered(name).into(),
+                None => watch::channel(Endpoints::default()).1.into(),
+            },
         }
     }
 
@@ -50,6 +60,7 @@ impl Location {
         match self {
             Self::Instances(endpoints) => endpoints.first().map(url).unwrap_or_default(),
             Self::Dns { name, port } => format!("http://{name}:{port}"),
+            Self::Registry { name } => format!("http://{name}"),
         }
     }
 }
@@ -105,6 +116,7 @@ impl fmt::Display for Location {
         match self {
             Self::Instances(endpoints) => f.write_str(&endpoints.iter().map(url).collect::<Vec<_>>().join(",")),
             Self::Dns { name, port } => write!(f, "dns+http://{name}:{port}"),
+            Self::Registry { name } => write!(f, "{name} in the registry"),
         }
     }
 }

@@ -4,9 +4,13 @@
 //! value that cannot be read ends the start with a sentence that names the variable, the value and what is allowed.
 
 mod databases;
+mod discovery;
+mod limits;
 mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
+pub use discovery::Discovery;
+pub use limits::Limits;
 pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
@@ -15,6 +19,7 @@ use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
+use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -69,16 +74,6 @@ const ATTEMPTS: Variable = variable("RETRY_MAX_ATTEMPTS", "3", "attempts before 
 const INITIAL: Variable = variable("RETRY_INITIAL_INTERVAL_MS", "500", "pause after the first attempt");
 const MAXIMUM: Variable = variable("RETRY_MAX_INTERVAL_MS", "1000", "no pause is longer");
 const MULTIPLIER: Variable = variable("RETRY_MULTIPLIER", "2.0", "how much longer each pause is");
-const BODY_LIMIT: Variable = variable("BODY_LIMIT_BYTES", "1048576", "the largest body of a request");
-const REQUEST_LIMIT: Variable = variable("REQUEST_TIMEOUT_MS", "30000", "time limit of a request as a whole");
-const SEND_LIMIT: Variable = variable("SEND_TIMEOUT_MS", "5000", "composite: time limit to make events durable");
-const READ_LIMIT: Variable = variable("READ_TIMEOUT_MS", "2000", "composite: time limit to read from a core service");
-const TRY_LIMIT: Variable = variable(
-    "READ_TRY_TIMEOUT_MS",
-    "",
-    "composite: how long one instance may take while there is another to ask, else half of READ_TIMEOUT_MS",
-);
-const GRACE: Variable = variable("SHUTDOWN_GRACE_MS", "10000", "how long a stop waits for requests and batches");
 const PRODUCT: Variable = variable(
     "PRODUCT_SERVICE_URL",
     "http://localhost:7001",
@@ -123,6 +118,12 @@ pub const COMMON: &[Variable] = &[
     PRODUCT,
     RECOMMENDATION,
     REVIEW,
+    discovery::URL,
+    discovery::REFRESH,
+    discovery::HOST_NAME,
+    discovery::ZONE,
+    discovery::RENEWAL,
+    discovery::DURATION,
     LOG,
 ];
 
@@ -145,6 +146,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the core services are.
     pub cores: Cores,
+    /// How services find each other.
+    pub discovery: Discovery,
     /// `RUST_LOG`: what is logged.
     pub log: String,
 }
@@ -177,23 +180,6 @@ pub enum BinderKind {
     Kafka(KafkaBrokers),
 }
 
-/// Limits of size and time.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// `BODY_LIMIT_BYTES`: the largest body of a request.
-    pub body: usize,
-    /// `REQUEST_TIMEOUT_MS`: the time limit of a request as a whole.
-    pub request: Duration,
-    /// `SEND_TIMEOUT_MS`: the time limit to make the events of a request durable.
-    pub send: Duration,
-    /// `READ_TIMEOUT_MS`: the time limit to read from a core service.
-    pub read: Duration,
-    /// `READ_TRY_TIMEOUT_MS`: how long one instance may take for that while there is another to ask.
-    pub read_try: Duration,
-    /// `SHUTDOWN_GRACE_MS`: how long a stop waits for requests and batches.
-    pub grace: Duration,
-}
-
 /// Where the core services are.
 #[derive(Debug, Clone)]
 pub struct Cores {
@@ -203,23 +189,6 @@ pub struct Cores {
     pub recommendation: Location,
     /// `REVIEW_SERVICE_URL`.
     pub review: Location,
-}
-
-impl Limits {
-    /// Reads them.
-    pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
-        Ok(Self {
-            body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
-            request: variables.millis(REQUEST_LIMIT, 1)?,
-            send: variables.millis(SEND_LIMIT, 1)?,
-            read: variables.millis(READ_LIMIT, 1)?,
-            read_try: match variables.text(TRY_LIMIT.name) {
-                Some(_) => variables.millis(TRY_LIMIT, 1)?,
-                None => variables.millis(READ_LIMIT, 1)? / 2,
-            },
-            grace: variables.millis(GRACE, 0)?,
-        })
-    }
 }
 
 /// `RUST_LOG`.
@@ -260,12 +229,24 @@ impl Config {
             },
             limits: Limits::read(variables)?,
             cores: Cores {
-                product: variables.location(PRODUCT)?,
-                recommendation: variables.location(RECOMMENDATION)?,
-                review: variables.location(REVIEW)?,
+                product: core(variables, PRODUCT, "product")?,
+                recommendation: core(variables, RECOMMENDATION, "recommendation")?,
+                review: core(variables, REVIEW, "review")?,
             },
+            discovery: Discovery::read(variables)?,
             log: log(variables).to_owned(),
         })
+    }
+}
+
+impl Config {
+    /// Has services find each other through the registry at `url`, the core services too, whatever their URLs say.
+    pub fn find_by(&mut self, url: &str) -> anyhow::Result<()> {
+        self.discovery.registries = Some(url.parse()?);
+        let named = |name: &str| Location::Registry { name: name.to_owned() };
+        self.cores =
+            Cores { product: named("product"), recommendation: named("recommendation"), review: named("review") };
+        Ok(())
     }
 }
 
@@ -288,6 +269,14 @@ fn binder(variables: &Variables) -> Result<BinderKind, ConfigError> {
             Ok(BinderKind::Kafka(variables.read(KAFKA_BROKERS, "HOST:PORT, or several with commas in between")?))
         }
         other => Err(refused(BINDER.name, other, "embedded, rabbitmq or kafka")),
+    }
+}
+
+/// The URL in `variable`; without one, `name` in the registry, where there is one.
+fn core(variables: &Variables, variable: Variable, name: &str) -> Result<Location, ConfigError> {
+    match variables.text(variable.name) {
+        None if variables.text(discovery::URL.name).is_some() => Ok(Location::Registry { name: name.to_owned() }),
+        _ => variables.location(variable),
     }
 }
 
@@ -396,7 +385,7 @@ mod tests {
     #[test]
     fn help_lists_every_variable_with_its_default() {
         let help = help(&[("PORT", 7001, "port to listen on")], &[COMMON]);
-        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL"] {
+        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL", "EUREKA_URL"] {
             assert!(help.contains(name), "{name}");
         }
         assert!(help.contains("[7001]") && help.contains("[unset]"), "{help}");

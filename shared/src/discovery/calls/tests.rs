@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::discovery::location::Location;
 use crate::discovery::{Endpoint, Endpoints};
 use axum::Router;
 use std::collections::HashSet;
@@ -16,7 +17,8 @@ use tokio::sync::watch;
 const LIMITS: TimeLimits = TimeLimits { whole: SOON, each_try: Duration::from_secs(5) };
 
 fn calls(locations: &[&str], limits: TimeLimits) -> Calls {
-    Calls::new(&locations.join(",").parse().unwrap(), limits)
+    let location: Location = locations.join(",").parse().unwrap();
+    Calls::over(location.discover(None), &location.url(), Options::default(), limits)
 }
 
 async fn get(calls: &Calls) -> Result<Answer, CallError> {
