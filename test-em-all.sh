@@ -193,7 +193,7 @@ function comeAndGo() {
   scaleReviews 3
   waitUntil "$((3 + extra)) instances are read from" 60 isReadFrom $((3 + extra))
   scaleReviews 1
-  waitUntil "$((1 + extra)) is read from" 60 isReadFrom $((1 + extra))
+  waitUntil "only $((1 + extra)) of them" 60 isReadFrom $((1 + extra))
   kill "$READER"
   wait "$READER" 2> /dev/null || true
   READER=""

@@ -12,6 +12,7 @@ const MINUTE: i64 = 60_000;
 pub struct Renewals {
     expected: usize,
     threshold: u64,
+    started: i64,
     /// When the minute that is being counted began.
     since: i64,
     this_minute: u64,
@@ -20,7 +21,7 @@ pub struct Renewals {
 
 impl Renewals {
     pub(super) fn new(settings: &Settings, now: i64) -> Self {
-        let mut renewals = Self { expected: 1, threshold: 0, since: now, this_minute: 0, last_minute: 0 };
+        let mut renewals = Self { expected: 1, threshold: 0, started: now, since: now, this_minute: 0, last_minute: 0 };
         renewals.expect(1, settings);
         renewals
     }
@@ -145,6 +146,8 @@ impl Registry {
             "Self-preservation is off: every lease ends when it is over, even if the network is at fault.".to_owned()
         } else if expire {
             format!("{renewals} renewals in the last minute are more than the {threshold} that are needed: leases end.")
+        } else if now - self.renewals.started < MINUTE {
+            "Renewals are counted by the minute, and the first one is not over: no lease ends yet.".to_owned()
         } else if threshold == 0 {
             "Nobody is expected to renew yet: no lease ends before the next recount.".to_owned()
         } else {

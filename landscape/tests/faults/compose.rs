@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 /// The service of the databases.
 pub(crate) const POSTGRES: &str = "postgres";
+/// The registry, by which the composite finds the others.
+pub(crate) const REGISTRY: &str = "eureka";
 /// Those of ours that are killed.
 pub(crate) const INSTANCES: [&str; 6] =
     ["product", "product-p1", "recommendation", "recommendation-p1", "review", "review-p1"];
 /// What every file publishes on this machine.
-const PORTS: [u16; 2] = [8080, 5432];
+const PORTS: [u16; 3] = [8080, 8761, 5432];
 pub(crate) const COMPOSITE: &str = "http://127.0.0.1:8080";
 /// The databases, of which each has the name of its service.
 pub(crate) const DATABASES: &str = "postgres://postgres:postgres@127.0.0.1:5432/";

@@ -16,7 +16,7 @@ mod databases;
 mod strike;
 
 use broker::Broker;
-use compose::{INSTANCES, POSTGRES};
+use compose::{INSTANCES, POSTGRES, REGISTRY};
 use shared::service::config::Variables;
 use std::time::{Duration, Instant, SystemTime};
 use strike::{Fault, UnderLoad};
@@ -61,7 +61,7 @@ async fn everybody_is_killed(broker: Broker) {
     let pairs = || INSTANCES.chunks(2).map(<[_]>::to_vec).collect();
     let apart = || servers.map(|server| vec![server]).to_vec();
     // As when the machine loses its power.
-    let all = vec![[&INSTANCES[..], &servers].concat()];
+    let all = vec![[&INSTANCES[..], &servers, &[REGISTRY]].concat()];
     // In each round everybody is killed, in an order of its own.
     let rounds = [[alone(), apart()].concat(), [pairs(), apart(), all].concat(), [alone(), apart()].concat()];
     endure(broker, rounds.map(|round| round.into_iter().map(Fault::Kill).collect())).await;
