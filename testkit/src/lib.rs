@@ -5,6 +5,8 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`dns`]: a name server that answers as a test says
+//! - [`killable`]: a server that is killed and started again
 //! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
 //! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
@@ -12,8 +14,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod answer;
+pub mod dns;
 pub mod eventually;
 pub mod finding;
+pub mod killable;
 pub mod neighbour;
 pub mod registry;
 pub mod running;
@@ -23,7 +27,9 @@ pub mod verdict;
 pub mod workload;
 
 pub use answer::Answer;
+pub use dns::NameServer;
 pub use eventually::eventually;
+pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
 pub use registry::{Fault, Registry};
 pub use running::Running;

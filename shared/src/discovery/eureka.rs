@@ -29,6 +29,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
+/// How soon the registry is asked again while a name that is wanted has no instance.
+const SOON: Duration = Duration::from_millis(500);
+
 /// A client of the registries of one `EUREKA_URL`. A clone is the same client; the last one ends it.
 #[derive(Clone)]
 pub struct Eureka {
@@ -121,7 +124,8 @@ impl Follower {
                     if std::mem::take(&mut failing) {
                         info!("the registry answers again");
                     }
-                    around(self.refresh)
+                    // Who is missing may be about to register.
+                    around(if self.is_anybody_missing() { self.refresh.min(SOON) } else { self.refresh })
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -133,6 +137,11 @@ impl Follower {
             };
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Whether somebody reads a name that nobody has.
+    fn is_anybody_missing(&self) -> bool {
+        self.state().readers.values().any(|reader| reader.borrow().is_empty())
     }
 
     /// Reads what changed; or all, where nothing is known yet, or where the changes do not add up.
