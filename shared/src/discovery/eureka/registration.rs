@@ -127,13 +127,13 @@ impl Keeper {
             let pause = match self.once().await {
                 Ok(()) => {
                     if failing.take().is_some() {
-                        info!(app = self.instance.app, "the registry knows this service again");
+                        info!(app = self.instance.app, "the registry answers again");
                     }
                     around(self.renewal)
                 }
                 Err(error) => failing
                     .get_or_insert_with(|| {
-                        warn!(app = self.instance.app, %error, "not registered; this is tried until it works");
+                        warn!(app = self.instance.app, %error, "cannot register or renew; this is tried until it works");
                         Backoff::new(self.renewal)
                     })
                     .pause(),
