@@ -87,9 +87,9 @@ async fn an_instance_that_is_killed_fails_no_request_and_is_used_again_when_it_i
     };
     more(500).await;
     servers[0].kill();
-    more(1000).await;
+    more(300).await;
     servers[0].start(slow()).await;
-    testkit::eventually(SOON, "the instance is used again", async || {
+    testkit::eventually(3 * SOON, "the instance is used again", async || {
         let answer = ask(&calls).await.unwrap();
         if answer.instance == victim { Ok(()) } else { Err(answer.instance) }
     })

@@ -163,6 +163,9 @@ impl Calls {
         match timeout_at(until, at.get(path.clone(), headers.clone())).await {
             Ok(Ok((status, body))) => Ok(Answer { status, body, instance: at.authority().clone() }),
             Ok(Err(Broken { refused, source })) => {
+                if refused {
+                    at.renew();
+                }
                 let trouble = if refused { Trouble::Refused } else { Trouble::Failed };
                 Err((trouble, CallError::Broken { url: url(), source }))
             }
