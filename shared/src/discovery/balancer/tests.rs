@@ -187,6 +187,18 @@ fn failures_in_a_row_count_and_a_success_ends_the_row() {
 }
 
 #[test]
+fn failures_that_were_not_many_are_forgiven_soon() {
+    let mut world = World::of(&["a", "b", "c"], Options::default());
+    world.serve(1000, well);
+    let held: Vec<Slot> = (0..4).map(|_| world.pick_at("c")).collect();
+    held.into_iter().for_each(|slot| world.end(slot, Outcome::Failed(Trouble::Failed), MILLI));
+    assert!(world.is_well("c"));
+    assert!(!world.serve(1000, well).contains_key("c"));
+    world.pass(Duration::from_secs(3));
+    assert!(world.serve(100, well)["c"] > 20);
+}
+
+#[test]
 fn one_request_tries_whether_it_is_back() {
     let mut world = World::of(&["a", "b", "c"], Options::default());
     world.serve(10, but("c", Trouble::Refused));

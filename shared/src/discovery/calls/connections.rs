@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -63,12 +63,21 @@ impl Connections {
         Ok((status, body.to_bytes()))
     }
 
+    /// Gives up the connections that are idle: nobody is at their other end any more.
+    pub(super) fn renew(&self) {
+        *self.pool() = Pool::new(self.connect);
+    }
+
     fn client(&self) -> Client<HttpConnector, Empty<Bytes>> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.pool();
         if Instant::now() >= pool.until {
             *pool = Pool::new(self.connect);
         }
         pool.client.clone()
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
