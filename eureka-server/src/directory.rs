@@ -65,7 +65,7 @@ impl Directory {
             let mut table = self.table();
             let now = self.now();
             table.register(instance, origin, now)?;
-            table.instance(&app, &id, now)
+            table.any_instance(&app, &id)
         };
         self.tell(origin, known, Task::Register);
         Ok(())
@@ -78,7 +78,7 @@ impl Directory {
             let now = self.now();
             let renewed = table.renew(app, id, last_dirty, origin, now);
             let told = renewed == Renewed::Yes && origin == Origin::Client && self.peers.any();
-            (renewed, told.then(|| table.instance(app, id, now)).flatten())
+            (renewed, told.then(|| table.any_instance(app, id)).flatten())
         };
         self.tell(origin, known, Task::Heartbeat);
         renewed
@@ -89,7 +89,7 @@ impl Directory {
         let (known, was_there) = {
             let mut table = self.table();
             let now = self.now();
-            (table.instance(app, id, now), table.cancel(app, id, now))
+            (table.any_instance(app, id), table.cancel(app, id, now))
         };
         self.tell(origin, known, Task::Cancel);
         was_there
@@ -110,7 +110,7 @@ impl Directory {
                 Override::Set(status) => table.override_status(app, id, status, last_dirty, now),
                 Override::Remove(status) => table.remove_override(app, id, status, last_dirty, now),
             };
-            (was_there, table.instance(app, id, now))
+            (was_there, table.any_instance(app, id))
         };
         let task = match what {
             Override::Set(_) => Task::StatusUpdate,
@@ -128,7 +128,7 @@ impl Directory {
             if !table.add_metadata(app, id, more, now)? {
                 return Ok(false);
             }
-            table.instance(app, id, now)
+            table.any_instance(app, id)
         };
         self.tell(Origin::Client, known, Task::Register);
         Ok(true)

@@ -214,9 +214,13 @@ impl Registry {
 
     /// One instance, unless its lease is over and it waits to be evicted.
     pub fn instance(&self, app: &str, id: &str, now: i64) -> Option<Arc<Instance>> {
-        let leased = self.applications.get(app)?.get(id)?;
-        let over = expiry::is_over(&leased.instance, 0, now) && self.renewals.expire(&self.settings, now);
-        (!over).then(|| Arc::clone(&leased.instance))
+        let over = |it: &Instance| expiry::is_over(it, 0, now) && self.renewals.expire(&self.settings, now);
+        self.any_instance(app, id).filter(|instance| !over(instance))
+    }
+
+    /// One instance, whatever became of its lease.
+    pub fn any_instance(&self, app: &str, id: &str) -> Option<Arc<Instance>> {
+        self.applications.get(app)?.get(id).map(|leased| Arc::clone(&leased.instance))
     }
 
     /// The first instance of this id in any application.

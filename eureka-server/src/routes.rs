@@ -36,8 +36,9 @@ pub fn routes(directory: Arc<Directory>) -> Router {
 }
 
 async fn eureka(State(directory): State<Arc<Directory>>, request: Request) -> Response {
-    let path = request.uri().path().trim_start_matches("/eureka/").trim_end_matches('/').to_owned();
-    let path = path.strip_prefix("v2/").unwrap_or(&path);
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let path = path.strip_prefix("/eureka/").unwrap_or_default();
+    let path = path.strip_prefix("v2/").unwrap_or(path);
     let decoded: Result<Vec<_>, _> = path.split('/').map(|part| percent_decode_str(part).decode_utf8()).collect();
     let Ok(decoded) = decoded else { return StatusCode::BAD_REQUEST.into_response() };
     let parts: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();

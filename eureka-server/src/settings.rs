@@ -126,7 +126,7 @@ fn peers(variables: &Variables) -> Result<Vec<String>, ConfigError> {
     let peers = variables.text(PEERS.name).unwrap_or_default().split(',').map(str::trim).filter(|url| !url.is_empty());
     peers
         .map(|url| match url.parse::<reqwest::Url>() {
-            Ok(read) if ["http", "https"].contains(&read.scheme()) && read.has_host() => Ok(url.to_owned()),
+            Ok(read) if read.scheme() == "http" && read.has_host() => Ok(url.to_owned()),
             // It may hold a password.
             _ => Err(refused(PEERS.name, "…", "URLs such as http://host:8761/eureka/, with commas in between")),
         })

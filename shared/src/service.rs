@@ -92,7 +92,8 @@ impl Service {
     /// Its health is one word.
     pub fn plain(info: Info, limits: &Limits, routes: Router) -> Self {
         let readiness = Readiness::default();
-        Self::with(Actuator::new(info, &readiness).without_details(), readiness, info, limits, routes)
+        let limited = routes.layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.request));
+        Self::with(Actuator::new(info, &readiness).without_details(), readiness, info, limits, limited)
     }
 
     fn with(actuator: Actuator, readiness: Readiness, info: Info, limits: &Limits, routes: Router) -> Self {

@@ -115,8 +115,9 @@ fn learn(directory: &Directory, peer: &Peer, changes: &[(u64, Change)], answer: 
     for ((_, change), answer) in changes.iter().zip(answer.response_list) {
         match (answer.status_code, answer.response_entity) {
             (404, _) if [Task::Heartbeat, Task::StatusUpdate].contains(&change.task) => {
-                let (table, now) = (directory.table(), directory.now());
-                if let Some(instance) = table.instance(&change.instance.app, change.instance.id(), now) {
+                let (known, now) = (&change.instance, directory.now());
+                let found = directory.table().any_instance(&known.app, known.id());
+                if let Some(instance) = found {
                     let expires = now + 1000 * i64::from(instance.lease.renewal_interval_s);
                     peer.tell(Change { task: Task::Register, instance, expires });
                 }
