@@ -92,8 +92,8 @@ impl Drop for Process {
 /// The landscape as a process, on free ports.
 pub(crate) struct Landscape {
     pub(crate) process: Process,
-    /// Where composite, product, recommendation and review answer.
-    pub(crate) urls: [String; 4],
+    /// Where composite, product, recommendation, review and registry answer.
+    pub(crate) urls: [String; 5],
 }
 
 impl Landscape {
@@ -106,7 +106,7 @@ impl Landscape {
             if !said.contains("Ctrl-C stops it.\n") {
                 return Err(format!("only {said:?} and {:?}", process.stderr()));
             }
-            Ok(["composite", "product", "recommendation", "review"].map(|name| {
+            Ok(["composite", "product", "recommendation", "review", "registry"].map(|name| {
                 let line = said.lines().find_map(|line| line.trim().strip_prefix(name));
                 line.unwrap().trim().to_owned()
             }))
@@ -143,6 +143,7 @@ impl Landscape {
                 ("PRODUCT_PORT", port(1)),
                 ("RECOMMENDATION_PORT", port(2)),
                 ("REVIEW_PORT", port(3)),
+                ("EUREKA_PORT", port(4)),
             ],
         )
     }

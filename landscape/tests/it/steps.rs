@@ -116,12 +116,17 @@ async fn a_landscape_in_this_process_passes_all_steps_twice() {
     let config = Config::read(&variables).unwrap();
     let landscape = everything::Landscape::wire(&variables, config).await.unwrap();
     let steps = Steps { http: client(), url: format!("http://{}", landscape.addresses[0]) };
+    let registry = landscape.registry_url.clone();
     let stop = CancellationToken::new();
     let ((), ended) = tokio::join!(
         async {
             steps.all().await;
             // Without a reset.
             steps.all().await;
+            let apps = steps.http.get(format!("{registry}/eureka/apps")).header("accept", "application/json");
+            let apps: Value = apps.send().await.unwrap().json().await.unwrap();
+            let apps = apps["applications"]["application"].as_array().unwrap().iter().map(|app| app["name"].clone());
+            assert_eq!(apps.collect::<Vec<_>>(), ["PRODUCT", "PRODUCT-COMPOSITE", "RECOMMENDATION", "REVIEW"]);
             stop.cancel();
         },
         landscape.run(stop.clone().cancelled_owned()),
@@ -138,10 +143,14 @@ async fn the_script_passes_twice_against_the_running_program() {
     let folder = tempfile::tempdir().unwrap();
     let landscape = Landscape::start(folder.path(), &[]).await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../test-em-all.sh");
-    let port = landscape.composite().rsplit(':').next().unwrap();
+    let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
+    let (port, registry) = (port(landscape.composite()), port(&landscape.urls[4]));
     for _ in 0..2 {
         let mut command = Command::new("bash");
-        let ended = Process::spawn(command.arg(script).env("PORT", port).env_remove("HOST")).ended().await;
+        let ended =
+            Process::spawn(command.arg(script).env("PORT", &port).env("EUREKA_PORT", &registry).env_remove("HOST"))
+                .ended()
+                .await;
         assert!(
             ended.code == Some(0) && ended.stdout.contains("End, all tests OK"),
             "{}{}",

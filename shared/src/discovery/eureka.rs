@@ -29,6 +29,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
+/// How long nobody is told that a name has no instance: in a landscape that starts, it may be about to register.
+const YOUNG: Duration = Duration::from_secs(10);
 /// How soon the registry is asked again while a name that is wanted has no instance.
 const SOON: Duration = Duration::from_millis(500);
 
@@ -61,8 +63,17 @@ struct State {
     registry: Registry,
     /// When the registry answered last.
     answered: Option<Instant>,
+    /// When it answered first.
+    began: Option<Instant>,
     /// Who reads the instances of which name.
-    readers: BTreeMap<String, watch::Sender<Endpoints>>,
+    readers: BTreeMap<String, Reader>,
+}
+
+/// Those who read the instances of one name.
+struct Reader {
+    endpoints: watch::Sender<Endpoints>,
+    /// Whether they were told anything yet.
+    told: bool,
 }
 
 impl fmt::Debug for Eureka {
@@ -81,14 +92,18 @@ impl Eureka {
         Ok(Self { follower, _following: Arc::new(AbortOnDropHandle::new(following)) })
     }
 
-    /// The instances that are UP under the name `vip`, whatever its case. Empty until the registry has answered; from
-    /// then on the receiver has something new to see, even where nobody has that name.
+    /// The instances that are UP under the name `vip`, whatever its case. The receiver has something new to see as soon as
+    /// there is one, or as it is sure that there is none: some seconds after the registry has answered first.
     pub fn discovered(&self, vip: &str) -> Discovered {
         let mut state = self.follower.state();
-        let State { registry, answered, readers } = &mut *state;
-        let reader = readers.entry(vip.to_lowercase());
-        let mut discovered = reader.or_insert_with(|| watch::Sender::new(registry.endpoints(vip))).subscribe();
-        if answered.is_some() {
+        let State { registry, readers, began, .. } = &mut *state;
+        let sure = began.is_some_and(|began| began.elapsed() >= YOUNG);
+        let reader = readers.entry(vip.to_lowercase()).or_insert_with(|| {
+            let endpoints = registry.endpoints(vip);
+            Reader { told: sure || !endpoints.is_empty(), endpoints: watch::Sender::new(endpoints) }
+        });
+        let mut discovered = reader.endpoints.subscribe();
+        if reader.told {
             discovered.mark_changed();
         }
         discovered
@@ -141,7 +156,7 @@ impl Follower {
 
     /// Whether somebody reads a name that nobody has.
     fn is_anybody_missing(&self) -> bool {
-        self.state().readers.values().any(|reader| reader.borrow().is_empty())
+        self.state().readers.values().any(|reader| reader.endpoints.borrow().is_empty())
     }
 
     /// Reads what changed; or all, where nothing is known yet, or where the changes do not add up.
@@ -167,15 +182,19 @@ impl Follower {
     /// Takes an answer of the registry, and tells the readers.
     fn update<T>(&self, take: impl FnOnce(&mut Registry) -> T) -> T {
         let mut state = self.state();
-        let State { registry, answered, readers } = &mut *state;
-        let before = answered.replace(Instant::now());
+        let State { registry, answered, began, readers } = &mut *state;
+        let now = Instant::now();
+        let before = answered.replace(now);
+        let young = began.get_or_insert(now).elapsed() < YOUNG;
         // An outage is no time in which anybody was missed.
         registry.pass(before.map_or(Duration::ZERO, |at| at.elapsed().min(2 * self.refresh)));
         let taken = take(registry);
         for (vip, reader) in readers {
             let endpoints = registry.endpoints(vip);
-            reader.send_if_modified(|known| {
-                let news = before.is_none() || *known != endpoints;
+            let first = !reader.told && (!endpoints.is_empty() || !young);
+            reader.told |= first;
+            reader.endpoints.send_if_modified(|known| {
+                let news = first || *known != endpoints;
                 *known = endpoints;
                 news
             });

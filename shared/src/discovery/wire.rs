@@ -2,7 +2,7 @@
 //!
 //! - this file: the words
 //! - [`read`]: as JSON, from whoever wrote it
-//! - [`write`]: as JSON, to the letter what the original writes: Spring's client refuses a field that it does not know
+//! - [`mod@write`]: as JSON, to the letter what the original writes: Spring's client refuses a field that it does not know
 
 mod lenient;
 pub mod read;
@@ -230,7 +230,7 @@ impl Action {
 pub struct Applications {
     /// `versions__delta`: -1 where the registry has no changes to tell.
     pub version: i64,
-    /// `apps__hashcode`: the [hash](hash) of the whole registry.
+    /// `apps__hashcode`: the [hash](hash()) of the whole registry.
     pub hash: String,
     /// The applications in their order.
     pub applications: Vec<Application>,
