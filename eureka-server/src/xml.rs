@@ -1,7 +1,7 @@
 //! Instances and applications as XML, as XStream writes them for the original; Python's client reads nothing else.
 //!
 //! - [`read`]: what a client sends
-//! - [`write`]: what it gets
+//! - [`mod@write`]: what it gets
 //! - this file: names, which both know
 
 pub mod read;
