@@ -5,13 +5,14 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
-//! - [`servers`]: real databases and brokers
+//! - [`servers`]: real databases, brokers and registries; [`java`]: those, and their clients, that are written in Java
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod answer;
 pub mod eventually;
+pub mod java;
 pub mod neighbour;
 pub mod running;
 pub mod sandbox;
@@ -21,6 +22,7 @@ pub mod workload;
 
 pub use answer::Answer;
 pub use eventually::eventually;
+pub use java::Java;
 pub use neighbour::{Neighbour, Nobody};
 pub use running::Running;
 pub use sandbox::Sandbox;
