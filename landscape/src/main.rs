@@ -42,7 +42,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let matches = Arguments::command().after_help(config::help(&PORTS)).get_matches();
+    let matches = Arguments::command().after_help(config::help(&PORTS, &[config::COMMON])).get_matches();
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),

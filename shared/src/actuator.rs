@@ -52,6 +52,8 @@ struct Shown {
     members: BTreeMap<String, Member>,
     links: Links,
     time_limit: Duration,
+    /// Whether the health tells more than one word.
+    details: bool,
 }
 
 struct Member {
@@ -63,7 +65,7 @@ impl Actuator {
     /// Starts with the indicators that every service has: `ping`, `livenessState` and `readinessState`.
     pub fn new(info: Info, readiness: &Readiness) -> Self {
         let links = Links::new([("health", "health"), ("health-path", "health/{*path}"), ("info", "info")]);
-        let shown = Shown { info, members: BTreeMap::new(), links, time_limit: Duration::from_secs(5) };
+        let shown = Shown { info, members: BTreeMap::new(), links, time_limit: Duration::from_secs(5), details: true };
         Self { shown, endpoints: Router::new() }
             .member("ping", Ping, None)
             // A process that answers is alive.
@@ -88,6 +90,13 @@ impl Actuator {
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.shown.time_limit = limit;
+        self
+    }
+
+    /// Tells of the health as a whole nothing but its status, as Spring does unless it is told to.
+    #[must_use]
+    pub fn without_details(mut self) -> Self {
+        self.shown.details = false;
         self
     }
 
@@ -143,7 +152,7 @@ impl Shown {
             LIVENESS | READINESS => Some(self.check(|member| member.group == Some(path)).await.status().into()),
             path => {
                 let mut names = path.split('/');
-                let member = self.members.get(names.next()?)?;
+                let member = self.members.get(names.next()?).filter(|_| self.details)?;
                 let health = check(&*member.indicator, self.time_limit).await;
                 names.try_fold(health, Health::into_component)
             }
@@ -164,7 +173,11 @@ async fn info(State(shown): State<Arc<Shown>>, headers: HeaderMap) -> Response {
 }
 
 async fn health(State(shown): State<Arc<Shown>>, headers: HeaderMap) -> Response {
-    answer(&shown.check(|_| true).await, &[LIVENESS, READINESS], &headers)
+    let health = shown.check(|_| true).await;
+    if !shown.details {
+        return answer(&health.status().into(), &[], &headers);
+    }
+    answer(&health, &[LIVENESS, READINESS], &headers)
 }
 
 async fn health_of(State(shown): State<Arc<Shown>>, Path(path): Path<String>, headers: HeaderMap) -> Response {

@@ -64,11 +64,11 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// A service with these routes, which shows the disk of `DATA_DIR` and the binder in its health.
     pub fn new(info: Info, platform: &Platform, routes: Router) -> Self {
-        let limits = &platform.config.limits;
+        let (readiness, limits) = (Readiness::default(), &platform.config.limits);
         let limited = routes
             .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.request))
             .layer(Extension(BodyLimit(limits.body)));
-        let mut service = Self::plain(info, limits, error_bodies(limited));
+        let mut service = Self::with(Actuator::new(info, &readiness), readiness, info, limits, error_bodies(limited));
         service.actuator = service
             .actuator
             .indicator("diskSpace", crate::actuator::DiskSpace::new(&platform.config.data_dir))
@@ -81,13 +81,18 @@ impl Service {
     }
 
     /// A service that needs nothing of its surroundings, and whose routes word their failures themselves.
+    /// Its health is one word.
     pub fn plain(info: Info, limits: &Limits, routes: Router) -> Self {
         let readiness = Readiness::default();
+        Self::with(Actuator::new(info, &readiness).without_details(), readiness, info, limits, routes)
+    }
+
+    fn with(actuator: Actuator, readiness: Readiness, info: Info, limits: &Limits, routes: Router) -> Self {
         Self {
             name: info.name,
             limits: limits.clone(),
             routes,
-            actuator: Actuator::new(info, &readiness),
+            actuator,
             readiness,
             parts: Vec::new(),
             databases: Vec::new(),

@@ -39,7 +39,22 @@ impl Running {
         let (socket, address) = (listener.local_addr().unwrap(), service_address(&listener).await.unwrap());
         let grace = platform.config.limits.grace;
         let wired = timeout(SOON, wire(platform, address.clone())).await.expect("the service is wired in time");
-        let service = wired.unwrap();
+        Self::run(wired.unwrap(), listener, address, socket, grace)
+    }
+
+    /// Runs a service that is wired, on a port that is taken.
+    pub async fn wired(service: Service, listener: TcpListener, grace: Duration) -> Self {
+        let (socket, address) = (listener.local_addr().unwrap(), service_address(&listener).await.unwrap());
+        Self::run(service, listener, address, socket, grace)
+    }
+
+    fn run(
+        service: Service,
+        listener: TcpListener,
+        address: ServiceAddress,
+        socket: SocketAddr,
+        grace: Duration,
+    ) -> Self {
         let stop = CancellationToken::new();
         let task = Some(tokio::spawn(service.run(listener, stop.clone().cancelled_owned())));
         let client = Client::builder().no_proxy().timeout(SOON).build().unwrap();

@@ -265,3 +265,11 @@ async fn head_has_no_body() {
     assert_eq!(response.status(), 200);
     assert!(to_bytes(response.into_body(), 99).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_health_without_details_is_one_word() {
+    let terse = || accepting().without_details();
+    assert_eq!(ask(terse(), "/actuator/health", "*/*").await.2, r#"{"status":"UP"}"#);
+    assert_eq!(ask(terse(), "/actuator/health/readiness", "*/*").await.2, r#"{"status":"UP"}"#);
+    assert_eq!(ask(terse(), "/actuator/health/ping", "*/*").await.0, 404);
+}

@@ -7,7 +7,7 @@ mod databases;
 mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
-pub use variables::{ConfigError, Variables};
+pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
 use crate::messaging::Instance;
@@ -18,17 +18,20 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use variables::refused;
 
 /// One environment variable.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
-    name: &'static str,
-    default: &'static str,
-    meaning: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What counts where it is not set; empty for nothing.
+    pub default: &'static str,
+    /// What it says, for people.
+    pub meaning: &'static str,
 }
 
-const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+/// Declares a variable.
+pub const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default, meaning }
 }
 
@@ -76,8 +79,11 @@ const RECOMMENDATION: Variable =
 const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
 const LOG: Variable = variable("RUST_LOG", "info,lapin=off", "what is logged, as the tracing crates read it");
 
-/// Every variable that every program reads, in the order of `--help`; the ports come first.
-const COMMON: &[Variable] = &[
+/// What a program reads that serves something and needs neither broker nor database.
+pub const PLAIN: &[Variable] = &[HOST, REQUEST_LIMIT, GRACE, LOG];
+
+/// Every variable that every program of the landscape reads, in the order of `--help`; the ports come first.
+pub const COMMON: &[Variable] = &[
     HOST,
     DATA_DIR,
     DATABASE_URL,
@@ -186,6 +192,29 @@ pub struct Cores {
     pub review: String,
 }
 
+impl Limits {
+    /// Reads them.
+    pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
+        Ok(Self {
+            body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
+            request: variables.millis(REQUEST_LIMIT, 1)?,
+            send: variables.millis(SEND_LIMIT, 1)?,
+            read: variables.millis(READ_LIMIT, 1)?,
+            grace: variables.millis(GRACE, 0)?,
+        })
+    }
+}
+
+/// `RUST_LOG`.
+pub fn log(variables: &Variables) -> &str {
+    variables.text(LOG.name).unwrap_or(LOG.default)
+}
+
+/// `HOST`.
+pub fn host(variables: &Variables) -> Result<IpAddr, ConfigError> {
+    variables.read(HOST, "an IP address")
+}
+
 impl Config {
     /// Reads all of it, or names the first value that cannot be read.
     pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
@@ -194,7 +223,7 @@ impl Config {
             return Err(refused(MULTIPLIER.name, &multiplier.to_string(), "a number from 1 to 100"));
         }
         Ok(Self {
-            host: variables.read(HOST, "an IP address")?,
+            host: host(variables)?,
             data_dir: PathBuf::from(variables.text(DATA_DIR.name).unwrap_or(DATA_DIR.default)),
             databases: Databases::read(variables)?,
             pool: PoolConfig { max_readers: variables.number(POOL, 1, 1000)?, wait: variables.millis(POOL_WAIT, 1)? },
@@ -212,19 +241,13 @@ impl Config {
                 max_interval: variables.millis(MAXIMUM, 0)?,
                 multiplier,
             },
-            limits: Limits {
-                body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
-                request: variables.millis(REQUEST_LIMIT, 1)?,
-                send: variables.millis(SEND_LIMIT, 1)?,
-                read: variables.millis(READ_LIMIT, 1)?,
-                grace: variables.millis(GRACE, 0)?,
-            },
+            limits: Limits::read(variables)?,
             cores: Cores {
                 product: variables.url(PRODUCT)?,
                 recommendation: variables.url(RECOMMENDATION)?,
                 review: variables.url(REVIEW)?,
             },
-            log: variables.text(LOG.name).unwrap_or(LOG.default).to_owned(),
+            log: log(variables).to_owned(),
         })
     }
 }
@@ -280,8 +303,8 @@ fn instance(variables: &Variables) -> Result<Option<Instance>, ConfigError> {
     Ok(Some(Instance { index, count }))
 }
 
-/// The part of `--help` that lists the variables; `ports` are those of the program.
-pub fn help(ports: &[(&str, u16, &str)]) -> String {
+/// The part of `--help` that lists variables, after the ports of the program.
+pub fn help(ports: &[(&str, u16, &str)], variables: &[&[Variable]]) -> String {
     let mut help = String::from("Environment variables:\n");
     let mut line = |name: &str, default: &str, meaning: &str| {
         let default = if default.is_empty() { "unset" } else { default };
@@ -291,7 +314,7 @@ pub fn help(ports: &[(&str, u16, &str)]) -> String {
     for (name, default, meaning) in ports {
         line(name, &default.to_string(), meaning);
     }
-    for variable in COMMON {
+    for variable in variables.iter().copied().flatten() {
         line(variable.name, variable.default, variable.meaning);
     }
     help
@@ -349,7 +372,7 @@ mod tests {
 
     #[test]
     fn help_lists_every_variable_with_its_default() {
-        let help = help(&[("PORT", 7001, "port to listen on")]);
+        let help = help(&[("PORT", 7001, "port to listen on")], &[COMMON]);
         for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL"] {
             assert!(help.contains(name), "{name}");
         }

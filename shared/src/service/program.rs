@@ -1,6 +1,6 @@
 //! A service as a program of its own: the environment, one listener, one service, until SIGINT or SIGTERM.
 
-use super::config::{self, Config, Variables};
+use super::config::{self, Config, Variable, Variables};
 use super::platform::Platform;
 use super::{Service, ServiceAddress, service_address, telemetry};
 use anyhow::{Context, ensure};
@@ -24,44 +24,61 @@ pub async fn main<F>(name: &str, port: u16, wire: impl FnOnce(Platform, ServiceA
 where
     F: Future<Output = anyhow::Result<Service>>,
 {
-    let ports = [("PORT", port, "port to listen on; 0 for any")];
     let about = format!("The {name} service of the product-composite landscape.");
+    program(&format!("{name}-service"), &about, port, &[config::COMMON], async |variables, listener| {
+        let address = service_address(listener).await?;
+        wire(Platform::open(Config::read(variables)?, name).await?, address).await
+    })
+    .await
+}
+
+/// Likewise a service that needs neither broker nor database, and reads `settings` of its own.
+pub async fn plain(
+    (name, about): (&str, &str),
+    port: u16,
+    settings: &[Variable],
+    wire: impl FnOnce(&Variables) -> anyhow::Result<Service>,
+) -> ExitCode {
+    program(name, about, port, &[config::PLAIN, settings], async |variables, _| wire(variables)).await
+}
+
+async fn program(
+    name: &str,
+    about: &str,
+    port: u16,
+    read: &[&[Variable]],
+    wire: impl AsyncFnOnce(&Variables, &TcpListener) -> anyhow::Result<Service>,
+) -> ExitCode {
+    let ports = [("PORT", port, "port to listen on; 0 for any")];
     let matches = clap::Command::new("service")
-        .bin_name(format!("{name}-service"))
+        .bin_name(name.to_owned())
         .version(env!("CARGO_PKG_VERSION"))
-        .about(about)
-        .after_help(config::help(&ports))
+        .about(about.to_owned())
+        .after_help(config::help(&ports, read))
         .subcommand(clap::Command::new("healthcheck").about("Ask the running service whether it is ready"))
         .get_matches();
     let variables = Variables::from_env();
     exit(match matches.subcommand_name() {
         Some(_) => healthcheck(&variables, &[("PORT", port)]).await,
-        None => run(&variables, name, port, wire).await,
+        None => run(&variables, port, wire).await,
     })
 }
 
-async fn run<F>(
+async fn run(
     variables: &Variables,
-    name: &str,
     port: u16,
-    wire: impl FnOnce(Platform, ServiceAddress) -> F,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<Service>>,
-{
-    let config = Config::read(variables)?;
-    telemetry::start(&config.log)?;
-    let listener = listen(config.host, "PORT", variables.port("PORT", port)?).await?;
+    wire: impl AsyncFnOnce(&Variables, &TcpListener) -> anyhow::Result<Service>,
+) -> anyhow::Result<()> {
+    telemetry::start(config::log(variables))?;
+    let listener = listen(config::host(variables)?, "PORT", variables.port("PORT", port)?).await?;
     let shutdown = shutdown()?;
-    let address = service_address(&listener).await?;
-    let service = wire(Platform::open(config, name).await?, address).await?;
-    service.run(listener, shutdown).await
+    wire(variables, &listener).await?.run(listener, shutdown).await
 }
 
 /// Asks the services on these ports, each a variable and its default, whether they are ready. Readiness and not health
 /// as a whole: a service is not unwell because its neighbour is.
 pub async fn healthcheck(variables: &Variables, ports: &[(&str, u16)]) -> anyhow::Result<()> {
-    let host = Config::read(variables)?.host;
+    let host = config::host(variables)?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     for (variable, default) in ports {
         let address = reachable((host, variables.port(variable, *default)?).into());

@@ -40,16 +40,19 @@ impl Variables {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn parse<T: FromStr>(&self, name: &str, default: &str, allowed: &str) -> Result<T, ConfigError> {
+    /// The value of variable `name`, or of `default`, in the form of a `T`; `allowed` says which those are.
+    pub fn parse<T: FromStr>(&self, name: &str, default: &str, allowed: &str) -> Result<T, ConfigError> {
         let value = self.text(name).unwrap_or(default).trim();
         value.parse().map_err(|_| refused(name, value, allowed))
     }
 
-    pub(super) fn read<T: FromStr>(&self, variable: Variable, allowed: &str) -> Result<T, ConfigError> {
+    /// Likewise for a variable that was declared.
+    pub fn read<T: FromStr>(&self, variable: Variable, allowed: &str) -> Result<T, ConfigError> {
         self.parse(variable.name, variable.default, allowed)
     }
 
-    pub(super) fn number(&self, variable: Variable, least: u32, most: u32) -> Result<u32, ConfigError> {
+    /// A whole number from `least` to `most`.
+    pub fn number(&self, variable: Variable, least: u32, most: u32) -> Result<u32, ConfigError> {
         let allowed = format!("a whole number from {least} to {most}");
         let number: u32 = self.read(variable, &allowed)?;
         if (least..=most).contains(&number) {
@@ -58,7 +61,8 @@ impl Variables {
         Err(refused(variable.name, &number.to_string(), &allowed))
     }
 
-    pub(super) fn millis(&self, variable: Variable, least: u32) -> Result<Duration, ConfigError> {
+    /// A number of milliseconds, at least `least` and at most a day.
+    pub fn millis(&self, variable: Variable, least: u32) -> Result<Duration, ConfigError> {
         Ok(Duration::from_millis(self.number(variable, least, 86_400_000)?.into()))
     }
 
@@ -75,6 +79,7 @@ impl<const N: usize> From<[(&str, &str); N]> for Variables {
     }
 }
 
-pub(super) fn refused(variable: &str, value: &str, allowed: &str) -> ConfigError {
+/// The refusal of a value.
+pub fn refused(variable: &str, value: &str, allowed: &str) -> ConfigError {
     ConfigError { variable: variable.to_owned(), value: value.to_owned(), allowed: allowed.to_owned() }
 }
