@@ -5,7 +5,8 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
-//! - [`servers`]: real databases, brokers and registries; [`java`]: those, and their clients, that are written in Java
+//! - [`servers`]: real databases, brokers and registries
+//! - [`program`]: programs that others wrote; [`java`]: those in Java
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -14,6 +15,7 @@ pub mod answer;
 pub mod eventually;
 pub mod java;
 pub mod neighbour;
+pub mod program;
 pub mod running;
 pub mod sandbox;
 pub mod servers;
@@ -22,8 +24,8 @@ pub mod workload;
 
 pub use answer::Answer;
 pub use eventually::eventually;
-pub use java::Java;
 pub use neighbour::{Neighbour, Nobody};
+pub use program::Program;
 pub use running::Running;
 pub use sandbox::Sandbox;
 

@@ -4,12 +4,14 @@ use crate::strict;
 use eureka_server::settings::Settings;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
+use shared::service::config::{Limits, Variables};
 use std::time::Duration;
 use testkit::servers::Eureka;
 use testkit::{Answer, SOON, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Which registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl Kind {
     /// Why there is none.
     pub(crate) fn absent(self) -> Option<String> {
         match self {
-            Self::Ours => Some("ours serves nothing yet".to_owned()),
+            Self::Ours => None,
             Self::Real => testkit::java::absent(),
         }
     }
@@ -47,8 +49,11 @@ pub(crate) struct Lab {
     _server: Server,
 }
 
+/// What ends when it is dropped, if it is not lent.
 #[derive(Debug)]
+#[allow(dead_code)]
 enum Server {
+    Ours(DropGuard),
     Own(Eureka),
     Lent(MutexGuard<'static, Option<Eureka>>),
 }
@@ -73,7 +78,15 @@ impl Lab {
     /// An empty registry with these settings, which both kinds take by the same names.
     pub(crate) async fn with(kind: Kind, settings: Settings) -> Self {
         match kind {
-            Kind::Ours => panic!("ours serves nothing yet"),
+            Kind::Ours => {
+                let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+                let url = format!("http://{}/eureka", listener.local_addr().unwrap());
+                let limits = Limits::read(&Variables::default()).unwrap();
+                let service = eureka_server::service(settings, &limits).unwrap();
+                let stop = CancellationToken::new();
+                tokio::spawn(service.run(listener, stop.clone().cancelled_owned()));
+                Self::at(url, Server::Ours(stop.drop_guard()))
+            }
             Kind::Real => {
                 let variables = variables(&settings);
                 let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -129,9 +142,10 @@ impl Lab {
         self.get("/apps").await.json()["applications"]["apps__hashcode"].as_str().unwrap().to_owned()
     }
 
-    /// The status of `POST path` with JSON.
+    /// What `POST path` with JSON answers to who reads it.
     pub(crate) async fn post(&self, path: &str, body: impl ToString) -> Answer {
-        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        let request = self.request(Method::POST, path).header("accept", "application/json");
+        let request = request.header("content-type", "application/json");
         Answer::to(request.body(body.to_string())).await
     }
 

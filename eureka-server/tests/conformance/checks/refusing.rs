@@ -32,7 +32,7 @@ pub(crate) async fn check_18_only_what_cannot_be_read_is_refused(kind: Kind) {
     assert_eq!(Answer::to(request.body(product().to_string())).await.status, 415);
 
     let mut loose = product_with(json!({
-        "nobodyKnows": {"this": [1, 2]}, "port": {"$": "7001", "@enabled": true}, "countryId": 1,
+        "nobodyKnows": 1, "port": {"$": "7001", "@enabled": true}, "countryId": 1,
         "lastDirtyTimestamp": 1_700_000_000_000_i64, "leaseInfo": {"renewalIntervalInSecs": 5, "durationInSecs": 5, "x": 1},
     }));
     for name in ["asgName", "actionType", "homePageUrl", "appGroupName"] {
