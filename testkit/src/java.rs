@@ -2,6 +2,7 @@
 
 use crate::Program;
 use crate::program::{once, run};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +27,10 @@ pub async fn start(
     let built = tokio::task::spawn_blocking(|| BUILT.clone()).await.expect("the thread ends")?;
     let properties = properties.iter().map(|(name, value)| format!("-D{name}={value}"));
     let archive = format!("-XX:SharedArchiveFile={}", archive(&built, program.0).display());
-    Program::start(command(&built, program, properties.chain([archive])).envs(variables.iter().copied()))
+    let log = File::options().create(true).append(true).open(built.join("stderr.log"));
+    let log = log.map_err(|error| format!("there is no place for a log: {error}"))?;
+    let mut command = command(&built, program, properties.chain([archive]));
+    Program::start(command.envs(variables.iter().copied()).stderr(log))
 }
 
 fn command(built: &Path, (folder, class): (&str, &str), options: impl IntoIterator<Item = String>) -> Command {

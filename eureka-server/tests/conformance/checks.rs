@@ -12,20 +12,22 @@ mod reading;
 mod refusing;
 mod status;
 
-use crate::Run;
 use crate::lab::Kind;
+use crate::{Run, clients};
 use std::pin::Pin;
 
 /// A promise.
 pub(crate) struct Check {
     name: &'static str,
+    absent: fn() -> Option<String>,
     run: Box<dyn Fn(Kind) -> Run>,
 }
 
 impl Check {
-    /// The trial of it on this kind of registry.
-    pub(crate) fn on(&self, kind: Kind) -> (String, Kind, Run) {
-        (format!("{}::{}", kind.name(), self.name), kind, (self.run)(kind))
+    /// Its name on this kind of registry, why it cannot be tried, and how.
+    pub(crate) fn on(&self, kind: Kind) -> (String, Option<String>, Run) {
+        let absent = kind.absent().or_else(self.absent);
+        (format!("{}::{}", kind.name(), self.name), absent, (self.run)(kind))
     }
 }
 
@@ -34,6 +36,7 @@ macro_rules! checks {
     ($($module:ident::$name:ident,)*) => {
         vec![$(Check {
             name: stringify!($name),
+            absent: || None,
             run: Box::new(|kind| Box::new(move || Box::pin($module::$name(kind)) as Pin<Box<dyn Future<Output = ()>>>)),
         }),*]
     };
@@ -41,6 +44,13 @@ macro_rules! checks {
 
 /// All promises.
 pub(crate) fn all() -> Vec<Check> {
+    let mut all: Vec<Check> = checks![clients::clients_of_all_kinds_work_with_each_other,];
+    all.iter_mut().for_each(|check| check.absent = clients::missing);
+    all.extend(promises());
+    all
+}
+
+fn promises() -> Vec<Check> {
     checks![
         leases::check_22_self_preservation_evicts_only_while_enough_renew,
         leases::check_21_a_lease_lasts_once_its_duration_and_twice_after_a_renewal,

@@ -5,11 +5,14 @@
 //! - [`words`]: instances to register, and answers without what no test can know
 //! - [`strict`]: what Spring's client refuses to read
 //! - [`checks`]: the promises
+//! - [`clients`]: other people's clients; [`recorder`]: what they say
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod checks;
+mod clients;
 mod lab;
+mod recorder;
 mod strict;
 mod words;
 
@@ -31,9 +34,8 @@ fn main() -> ExitCode {
     // Trials wait for the registries' clocks more than they compute.
     arguments.test_threads.get_or_insert(8);
     let checks = checks::all().into_iter().flat_map(|check| [Kind::Real, Kind::Ours].map(|kind| check.on(kind)));
-    let trials = checks.map(|(name, kind, run)| {
-        Trial::ignorable_test(name, move || kind.absent().map_or_else(|| finish(run), left_out))
-    });
+    let trials = checks
+        .map(|(name, absent, run)| Trial::ignorable_test(name, move || absent.map_or_else(|| finish(run), left_out)));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
