@@ -6,23 +6,29 @@
 #   ./test-em-all.sh start        starts the containers first, from docker-compose.yml or COMPOSE_FILE
 #   ./test-em-all.sh start stop   and removes them at the end, also when a check fails
 #
+# With containers, instances of review come and go too: started, killed and started again while reads go on.
+#
 # It can be run again without a reset, and ends with an error at the first check that fails.
 
 set -euo pipefail
 
 : "${HOST=localhost}"
 : "${PORT=8080}"
+: "${EUREKA_PORT=8761}"
 : "${PROD_ID_REVS_RECS=1}"
 : "${PROD_ID_NOT_FOUND=13}"
 : "${PROD_ID_NO_RECS=113}"
 : "${PROD_ID_NO_REVS=213}"
 
 URL="http://$HOST:$PORT"
+REGISTRY="http://$HOST:$EUREKA_PORT/eureka"
 # Every text that is written names the run, so that nothing of an earlier one can be taken for it.
 RUN="$(date +%s)-$$"
 # What came last.
 STATUS=""
 BODY=""
+# Who reads in the background.
+READER=""
 
 # fail EXPECTED ACTUAL
 function fail() {
@@ -126,9 +132,81 @@ function compose() {
   fi
 }
 
+function knowsAllApplications() {
+  request "$REGISTRY/apps" -H 'Accept: application/json'
+  [[ $(jq -c '[.applications.application[].name] | sort' <<< "$BODY" 2> /dev/null) == \
+    '["PRODUCT","PRODUCT-COMPOSITE","RECOMMENDATION","REVIEW"]' ]]
+}
+
+# The addresses of the instances of review that answer 20 reads, one after the other.
+function reviewsOver20Reads() {
+  local _
+  for _ in {1..20}; do
+    assertCurl 200 "$URL/product-composite/$PROD_ID_REVS_RECS" > /dev/null
+    jq -r '.serviceAddresses.rev' <<< "$BODY"
+  done | sort -u
+}
+
+# isReadFrom NUMBER: as many instances of review answer, each of them some of 20 reads
+function isReadFrom() {
+  local addresses
+  addresses=$(reviewsOver20Reads)
+  (($(wc -l <<< "$addresses") == $1))
+}
+
+# readOn FILE: reads until it is ended, and writes down what is not whole.
+function readOn() {
+  while true; do
+    request "$URL/product-composite/$PROD_ID_REVS_RECS"
+    [[ $STATUS == 200 && $(jq '.reviews | length' <<< "$BODY") == 3 ]] || printf '%s %s\n' "$STATUS" "$BODY" >> "$1"
+  done
+}
+
+# The containers that hold instances of review, whatever the compose file calls them.
+function reviewContainers() {
+  local service
+  for service in $(compose config --services | grep '^review'); do
+    compose ps -q "$service"
+  done
+}
+
+# scaleReviews NUMBER: as many containers of the service review.
+function scaleReviews() {
+  compose up -d --no-recreate --scale "review=$1"
+}
+
+# Instances come and go while somebody reads, and he does not notice.
+function comeAndGo() {
+  local failures victim extra
+  failures=$(mktemp)
+  # Where a file has a second instance under a name of its own, that one counts too.
+  extra=$(($(reviewContainers | wc -l) - 1))
+  readOn "$failures" &
+  READER=$!
+  scaleReviews 2
+  waitUntil "$((2 + extra)) instances of review are read from" 60 isReadFrom $((2 + extra))
+  victim=$(reviewContainers | tail -1)
+  docker kill "$victim" > /dev/null
+  waitUntil "the killed one is read from no more" 60 isReadFrom $((1 + extra))
+  docker start "$victim" > /dev/null
+  waitUntil "it is read from again" 60 isReadFrom $((2 + extra))
+  scaleReviews 3
+  waitUntil "$((3 + extra)) instances are read from" 60 isReadFrom $((3 + extra))
+  scaleReviews 1
+  waitUntil "$((1 + extra)) is read from" 60 isReadFrom $((1 + extra))
+  kill "$READER"
+  wait "$READER" 2> /dev/null || true
+  READER=""
+  BODY=$(< "$failures") STATUS=-
+  [[ ! -s $failures ]] || fail "every read whole while instances came and went" "others"
+  rm -f "$failures"
+}
+
 # The exit status stays that of the checks, unless the containers cannot be removed.
-function stopContainers() {
+function atEnd() {
   local status=$?
+  [[ -z $READER ]] || kill "$READER" 2> /dev/null || true
+  $stop || return 0
   ((status == 0)) || compose logs --tail=30 >&2 || true
   echo "We are done, stopping the test environment..."
   compose down --remove-orphans
@@ -151,11 +229,9 @@ for tool in curl jq; do
 done
 
 echo "Start tests at $URL: $(date)"
-if $stop; then
-  trap stopContainers EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-fi
+trap atEnd EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if $start; then
   # Of the other compose files too, for all are one landscape.
   compose down --remove-orphans
@@ -216,5 +292,13 @@ echo "The list of endpoints"
 assertCurl 200 "$URL/actuator"
 assertEqual true '._links.self.href | endswith("/actuator")'
 assertEqual true '._links.health.href | endswith("/actuator/health")'
+
+echo "The registry"
+waitUntil "the registry lists the four applications" 30 knowsAllApplications
+
+if $start; then
+  echo "Instances of review come and go"
+  comeAndGo
+fi
 
 echo "End, all tests OK: $(date)"

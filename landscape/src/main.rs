@@ -5,7 +5,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use landscape::dead_letters::DeadLettersCommand;
-use landscape::everything::{Landscape, PORTS};
+use landscape::everything::{Landscape, PORTS, used_ports};
 use landscape::load::LoadArgs;
 use landscape::topics::TopicsCommand;
 use landscape::{dead_letters, load, topics};
@@ -42,7 +42,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let matches = Arguments::command().after_help(config::help(&PORTS, &[config::COMMON])).get_matches();
+    let matches = Arguments::command()
+        .after_help(config::help(&PORTS, &[config::COMMON, eureka_server::settings::VARIABLES]))
+        .get_matches();
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
@@ -67,7 +69,9 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
         }
         Some(Command::Load(args)) => load::run(args).await,
         Some(Command::Healthcheck) => {
-            program::healthcheck(variables, &PORTS.map(|(variable, default, _)| (variable, default))).await
+            let ports: Vec<_> =
+                used_ports(&config).iter().map(|(variable, default, _)| (*variable, *default)).collect();
+            program::healthcheck(variables, &ports).await
         }
     }
 }
@@ -82,13 +86,14 @@ async fn serve(variables: &Variables, config: Config) -> anyhow::Result<()> {
 
 fn welcome(landscape: &Landscape) {
     let [composite, product, recommendation, review] = landscape.addresses.map(reachable);
-    let kept = &landscape.kept;
+    let (kept, registry) = (&landscape.kept, &landscape.registry_url);
     println!(
         "The product-composite landscape
   composite       http://{composite}
   product         http://{product}
   recommendation  http://{recommendation}
   review          http://{review}
+  registry        {registry}
   {kept}
 
 Try:
@@ -109,9 +114,9 @@ fn core_services(variables: &Variables, config: &Config) -> anyhow::Result<Vec<(
         ("review", "REVIEW_SERVICE_URL", &config.cores.review),
     ];
     let mut services = Vec::with_capacity(cores.len());
-    for ((name, url_variable, url), (port_variable, default, _)) in cores.into_iter().zip(&PORTS[1..]) {
+    for ((name, url_variable, location), (port_variable, default, _)) in cores.into_iter().zip(&PORTS[1..4]) {
         let here = reachable((config.host, variables.port(port_variable, *default)?).into());
-        let url = if variables.text(url_variable).is_some() { url.clone() } else { format!("http://{here}") };
+        let url = if variables.text(url_variable).is_some() { location.url() } else { format!("http://{here}") };
         services.push((name, url));
     }
     Ok(services)

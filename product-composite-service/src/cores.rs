@@ -1,29 +1,36 @@
-//! Reads from the core services over HTTP, on connections that are kept, each under a time limit.
+//! Reads from the core services over HTTP, whichever of their instances answers.
 
 use crate::aggregate::Parts;
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::future::{join_all, try_join3};
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use shared::actuator::{Health, Indicator};
+use shared::discovery::calls::{Answer, CallError, Calls};
+use shared::discovery::location::Location;
 use shared::error::ApiError;
-use shared::service::config;
+use shared::service::platform::Platform;
 use shared::service::telemetry::{TRACEPARENT, TraceContext};
-use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
+
+/// Where a service says how it is.
+const HEALTH: &str = "/actuator/health";
 
 /// The core services as the composite reads them. A clone shares the connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Cores {
-    client: Client<HttpConnector, Empty<Bytes>>,
-    urls: Arc<config::Cores>,
-    limit: Duration,
+    product: Core,
+    recommendation: Core,
+    review: Core,
+}
+
+/// One core service.
+#[derive(Debug, Clone)]
+struct Core {
+    name: &'static str,
+    calls: Calls,
 }
 
 /// What was read of a composite.
@@ -45,28 +52,30 @@ enum ReadError {
     /// It could not be reached, or broke off.
     #[error("503 Service Unavailable from GET {url}")]
     Away { url: String, source: anyhow::Error },
+    /// Nobody knows where it is.
+    #[error("LoadBalancer does not contain an instance for the service {service}")]
+    Nowhere { service: &'static str, source: CallError },
 }
 
 impl Cores {
-    pub(crate) fn new(urls: &config::Cores, limit: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(limit));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
-        Self { client, urls: Arc::new(urls.clone()), limit }
+    /// The core services where the configuration says. Must be called in a runtime.
+    pub(crate) fn new(platform: &Platform) -> Self {
+        let cores = &platform.config.cores;
+        let core = |name, location: &Location| Core { name, calls: platform.calls(location) };
+        Self {
+            product: core("product", &cores.product),
+            recommendation: core("recommendation", &cores.recommendation),
+            review: core("review", &cores.review),
+        }
     }
 
     /// Reads all parts at once. Without the product there is nothing; without the others there is less.
     pub(crate) async fn read(&self, product_id: i32, trace: &TraceContext) -> Result<Read, ApiError> {
-        let config::Cores { product, recommendation, review } = &*self.urls;
         let mut missing = Vec::new();
         let (product, recommendations, reviews) = try_join3(
-            self.get(format!("{product}/product/{product_id}"), trace),
-            self.list(format!("{recommendation}/recommendation?productId={product_id}"), trace),
-            self.list(format!("{review}/review?productId={product_id}"), trace),
+            self.product.get(format!("/product/{product_id}"), trace),
+            self.recommendation.list(format!("/recommendation?productId={product_id}"), trace),
+            self.review.list(format!("/review?productId={product_id}"), trace),
         )
         .await
         .map_err(ApiError::from)?;
@@ -78,10 +87,12 @@ impl Cores {
         let (recommendations, reviews) = (recommendations.unwrap_or_default(), reviews.unwrap_or_default());
         Ok(Read { parts: Parts { product, recommendations, reviews }, missing })
     }
+}
 
+impl Core {
     /// A list that is nothing when its service fails: the reader is told, the log says why.
-    async fn list<T: DeserializeOwned>(&self, url: String, trace: &TraceContext) -> Result<Option<Vec<T>>, ReadError> {
-        match self.get(url, trace).await {
+    async fn list<T: DeserializeOwned>(&self, path: String, trace: &TraceContext) -> Result<Option<Vec<T>>, ReadError> {
+        match self.get(path, trace).await {
             Ok(list) => Ok(Some(list)),
             Err(error) => {
                 warn!(error = format!("{:#}", anyhow::Error::from(error)), "a part of a composite is missing");
@@ -90,42 +101,40 @@ impl Cores {
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, url: String, trace: &TraceContext) -> Result<T, ReadError> {
-        let (status, body) = self.fetch(&url, Some(trace)).await?;
+    async fn get<T: DeserializeOwned>(&self, path: String, trace: &TraceContext) -> Result<T, ReadError> {
+        let Answer { status, body, instance } = self.fetch(&path, Some(trace)).await?;
+        let url = || format!("http://{instance}{path}");
         if !status.is_success() {
             #[derive(serde::Deserialize)]
             struct Failed {
                 message: Option<String>,
             }
             let message = serde_json::from_slice::<Failed>(&body).ok().and_then(|failed| failed.message);
-            return Err(ReadError::Answered { status, url, message });
+            return Err(ReadError::Answered { status, url: url(), message });
         }
-        serde_json::from_slice(&body).map_err(|error| ReadError::Away { url, source: error.into() })
+        serde_json::from_slice(&body).map_err(|error| ReadError::Away { url: url(), source: error.into() })
     }
 
-    async fn fetch(&self, url: &str, trace: Option<&TraceContext>) -> Result<(StatusCode, Bytes), ReadError> {
-        let answered = async {
-            let mut request = Request::get(url).body(Empty::new())?;
-            if let Some(trace) = trace.and_then(TraceContext::header) {
-                request.headers_mut().insert(TRACEPARENT, trace);
-            }
-            let accept = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(http::header::ACCEPT, accept);
-            let answer = self.client.request(request).await?;
-            let status = answer.status();
-            Ok((status, answer.into_body().collect().await?.to_bytes()))
-        };
-        match tokio::time::timeout(self.limit, answered).await {
-            Ok(answered) => answered.map_err(|source| ReadError::Away { url: url.to_owned(), source }),
-            Err(_) => Err(ReadError::Late { limit: self.limit, url: url.to_owned() }),
+    async fn fetch(&self, path: &str, trace: Option<&TraceContext>) -> Result<Answer, ReadError> {
+        let away = |source| ReadError::Away { url: format!("{}{path}", self.calls.url()), source };
+        let parsed: PathAndQuery = path.parse().map_err(|error: http::uri::InvalidUri| away(error.into()))?;
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(trace) = trace.and_then(TraceContext::header) {
+            headers.insert(TRACEPARENT, trace);
         }
+        self.calls.get(parsed, &headers).await.map_err(|error| match error {
+            CallError::Late { limit, url } => ReadError::Late { limit, url },
+            CallError::Broken { url, source } => ReadError::Away { url, source },
+            source @ CallError::NoInstance { .. } => ReadError::Nowhere { service: self.name, source },
+        })
     }
 
-    /// A core service is up if its own health says so.
-    async fn health(&self, url: &str) -> Health {
-        match self.fetch(&format!("{url}/actuator/health"), None).await {
-            Ok((status, _)) if status.is_success() => Health::up(),
-            Ok((status, _)) => Health::down(format!("{status} from GET {url}/actuator/health")),
+    /// A core service is up if one of its instances says so of itself.
+    async fn health(&self) -> Health {
+        match self.fetch(HEALTH, None).await {
+            Ok(Answer { status, .. }) if status.is_success() => Health::up(),
+            Ok(Answer { status, instance, .. }) => Health::down(format!("{status} from GET http://{instance}{HEALTH}")),
             Err(error) => Health::down(error),
         }
     }
@@ -135,10 +144,9 @@ impl Cores {
 #[async_trait]
 impl Indicator for Cores {
     async fn check(&self) -> anyhow::Result<Health> {
-        let config::Cores { product, recommendation, review } = &*self.urls;
-        let names = ["product", "recommendation", "review"];
-        let healths = join_all([product, recommendation, review].map(|url| self.health(url))).await;
-        Ok(Health::composite(names.into_iter().zip(healths)))
+        let cores = [&self.product, &self.recommendation, &self.review];
+        let healths = join_all(cores.map(Core::health)).await;
+        Ok(Health::composite(cores.map(|core| core.name).into_iter().zip(healths)))
     }
 }
 

@@ -20,7 +20,7 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     let info =
         Info { artifact: "product-composite-service", name: "product-composite", version: env!("CARGO_PKG_VERSION") };
     let config = &platform.config;
-    let cores = Cores::new(&config.cores, config.limits.read);
+    let cores = Cores::new(&platform);
     let topics = Topics::new(config.events.partitions, config.limits.send);
     // Bound now where the broker is there, so that the first request finds it so; else by the part below.
     let _ = tokio::time::timeout(config.limits.send, topics.bind(&*platform.binder)).await;

@@ -2,6 +2,7 @@
 //!
 //! - this file: [`Service`]
 //! - [`config`]: what the environment says
+//! - [`address`]: where a service is, and what a registry is told of it
 //! - [`platform`]: what the surroundings give to every service of a process
 //! - [`program`]: a service as a program of its own
 //! - [`extract`]: what handlers take from a request
@@ -11,6 +12,7 @@
 //!
 //! Nothing here is global: a process and a test run as many services as they like.
 
+mod address;
 pub mod config;
 pub mod dead_letters;
 pub mod extract;
@@ -19,9 +21,12 @@ pub mod platform;
 pub mod program;
 pub mod telemetry;
 
+pub use address::{ServiceAddress, service_address};
+
 use crate::actuator::{Actuator, Indicator, Info, Readiness};
 use crate::api::Destination;
 use crate::database::Database;
+use crate::discovery::eureka::Eureka;
 use crate::error::{ApiError, error_bodies};
 use crate::messaging::processor::{Handler, Subscription, process};
 use crate::messaging::retry::Waiting;
@@ -29,14 +34,14 @@ use crate::messaging::{BinderError, ConsumerBinding};
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
-use config::Limits;
+use config::{Discovery, Limits};
 use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use platform::Platform;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 use tracing::{info, warn};
@@ -53,6 +58,7 @@ pub struct Service {
     readiness: Readiness,
     parts: Vec<Part>,
     databases: Vec<Database>,
+    registry: Option<(Eureka, Discovery)>,
 }
 
 impl std::fmt::Debug for Service {
@@ -62,7 +68,8 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// A service with these routes, which shows the disk of `DATA_DIR` and the binder in its health.
+    /// A service with these routes, which shows the disk of `DATA_DIR` and the binder in its health, and is found
+    /// through the registry where there is one.
     pub fn new(info: Info, platform: &Platform, routes: Router) -> Self {
         let (readiness, limits) = (Readiness::default(), &platform.config.limits);
         let limited = routes
@@ -77,6 +84,7 @@ impl Service {
         if platform.binder.name() == "rabbit" {
             service.actuator = service.actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()));
         }
+        service.registry = platform.eureka.clone().map(|eureka| (eureka, platform.config.discovery.clone()));
         service
     }
 
@@ -96,6 +104,7 @@ impl Service {
             readiness,
             parts: Vec::new(),
             databases: Vec::new(),
+            registry: None,
         }
     }
 
@@ -160,17 +169,23 @@ impl Service {
         })
     }
 
-    /// Serves until `shutdown` resolves or a part ends by itself; then stops: not ready, no new requests, those under
-    /// way and the batches in hand finished within the grace time, databases closed.
+    /// Serves until `shutdown` resolves or a part ends by itself; then stops: gone from the registry, not ready, no new
+    /// requests, those under way and the batches in hand finished within the grace time, databases closed.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let (name, limits, stop) = (self.name, self.limits, CancellationToken::new());
-        let app = self.routes.merge(self.actuator.routes());
+        let address = listener.local_addr().context("the listener has no address")?;
+        let (mut actuator, mut found) = (self.actuator, None);
+        if let Some((eureka, config)) = self.registry {
+            let presence = address::presence(name, &config, address).await;
+            actuator = actuator.indicator("discoveryComposite", indicators::Discovery::new(&eureka, &presence));
+            found = Some((eureka, presence));
+        }
+        let app = self.routes.merge(actuator.routes());
 
         let mut parts = JoinSet::new();
         for part in self.parts {
             parts.spawn(part(stop.clone()));
         }
-        let address = listener.local_addr().context("the listener has no address")?;
         let stopped = stop.clone();
         parts.spawn(async move {
             let listener = listener.tap_io(|connection| {
@@ -185,14 +200,20 @@ impl Service {
         });
         self.readiness.accepting();
         info!(service = name, %address, "started");
+        let registration = found.map(|(eureka, presence)| eureka.register(&presence));
 
         let ended = tokio::select! {
             () = shutdown => None,
             ended = parts.join_next() => ended,
         };
+        let deadline = Instant::now() + limits.grace;
+        // First of all nobody new is to come.
+        if let Some(registration) = registration {
+            registration.leave().await;
+        }
         self.readiness.refusing("stopping");
         stop.cancel();
-        let finished = tokio::time::timeout(limits.grace, async { while parts.join_next().await.is_some() {} }).await;
+        let finished = timeout_at(deadline, async { while parts.join_next().await.is_some() {} }).await;
         if finished.is_err() {
             warn!(service = name, grace = ?limits.grace, "the grace time is over; what was under way is dropped");
             parts.shutdown().await;
@@ -281,21 +302,4 @@ pub fn database_error(error: sqlx::Error) -> ApiError {
         crate::database::Trouble::Away => ApiError::unavailable("The database cannot be reached", error),
         _ => ApiError::from(anyhow::Error::from(error)),
     }
-}
-
-/// The instance that answers, as Spring's services name it: `host/ip:port`.
-pub type ServiceAddress = Arc<str>;
-
-/// Names the instance behind `listener`.
-pub async fn service_address(listener: &TcpListener) -> anyhow::Result<ServiceAddress> {
-    let port = listener.local_addr().context("the listener has no address")?.port();
-    let host = gethostname::gethostname().into_string().ok().filter(|host| !host.is_empty());
-    let host = host.unwrap_or_else(|| "unknown host name".to_owned());
-    // A name server that is away must not hold the start.
-    let lookup =
-        tokio::time::timeout(std::time::Duration::from_millis(100), tokio::net::lookup_host((host.as_str(), 0)));
-    let addresses: Vec<_> = lookup.await.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default();
-    let ip = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    let ip = ip.map_or_else(|| "unknown IP address".to_owned(), |address| address.ip().to_string());
-    Ok(format!("{host}/{ip}:{port}").into())
 }

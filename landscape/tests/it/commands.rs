@@ -149,7 +149,7 @@ async fn help_lists_every_variable_that_is_read() {
     let mut variables: Vec<&str> =
         source.split("variable(").filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()).collect();
     assert!(variables.len() > 20, "{variables:?}");
-    variables.extend(["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT"]);
+    variables.extend(["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT", "EUREKA_PORT"]);
     for variable in variables {
         assert!(help.stdout.contains(&format!(" {variable} ")), "{variable} is not in {}", help.stdout);
     }

@@ -56,7 +56,7 @@ async fn a_port_in_use_is_named_with_its_variable() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let port = address.port().to_string();
-    for variable in ["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT"] {
+    for variable in ["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT", "EUREKA_PORT"] {
         let said = refused(&[(variable, &port)]).await;
         let expected =
             format!("cannot listen on {address}; set {variable} to another port, or HOST: Address already in use");
@@ -120,6 +120,7 @@ async fn without_a_host_it_listens_on_loopback_only() {
         ("PRODUCT_PORT", "0"),
         ("RECOMMENDATION_PORT", "0"),
         ("REVIEW_PORT", "0"),
+        ("EUREKA_PORT", "0"),
     ]);
     let config = Config::read(&variables).unwrap();
     let landscape = landscape::everything::Landscape::wire(&variables, config).await.unwrap();

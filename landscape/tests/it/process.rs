@@ -117,7 +117,8 @@ impl Landscape {
 
     /// Starts it and waits for nothing.
     pub(crate) fn starting(data_dir: &Path, variables: &[(&str, &str)]) -> Process {
-        let ports = ["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT"].map(|port| (port, "0"));
+        let ports = ["COMPOSITE_PORT", "PRODUCT_PORT", "RECOMMENDATION_PORT", "REVIEW_PORT", "EUREKA_PORT"]
+            .map(|port| (port, "0"));
         let folder = [("DATA_DIR", data_dir.to_str().unwrap())];
         Process::start(LANDSCAPE, &[], &[&ports[..], &folder, variables].concat())
     }

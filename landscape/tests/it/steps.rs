@@ -111,6 +111,7 @@ async fn a_landscape_in_this_process_passes_all_steps_twice() {
         ("PRODUCT_PORT", "0"),
         ("RECOMMENDATION_PORT", "0"),
         ("REVIEW_PORT", "0"),
+        ("EUREKA_PORT", "0"),
     ]);
     let config = Config::read(&variables).unwrap();
     let landscape = everything::Landscape::wire(&variables, config).await.unwrap();

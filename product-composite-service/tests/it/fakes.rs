@@ -1,10 +1,9 @@
 //! Neighbours in place of the core services.
 
-use crate::composite;
+use crate::{composite, cores};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use shared::service::config::Cores;
 use testkit::{Neighbour, Running, Sandbox};
 
 /// What the neighbours of a composite say of product 1, and of any other.
@@ -29,7 +28,6 @@ pub(crate) fn silent() -> Router {
 pub(crate) async fn between(sandbox: &Sandbox, neighbours: [Router; 3]) -> (Running, [Neighbour; 3]) {
     let [product, recommendation, review] = neighbours.map(Neighbour::serve);
     let neighbours = [product.await, recommendation.await, review.await];
-    let [product, recommendation, review] = neighbours.each_ref().map(|neighbour| neighbour.url.clone());
-    let cores = Cores { product, recommendation, review };
+    let cores = cores(neighbours.each_ref().map(|neighbour| neighbour.url.as_str()));
     (composite(sandbox, sandbox.platform.binder.clone(), cores).await, neighbours)
 }

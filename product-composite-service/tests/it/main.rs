@@ -7,6 +7,7 @@ mod broken;
 mod fakes;
 mod health;
 mod idempotency;
+mod instances;
 mod outages;
 mod partial;
 mod reads;
@@ -39,13 +40,9 @@ impl Landscape {
         let product = sandbox.start(product_service::service).await;
         let recommendation = sandbox.start(recommendation_service::service).await;
         let review = sandbox.start(review_service::service).await;
-        let urls = Cores {
-            product: product.url.clone(),
-            recommendation: recommendation.url.clone(),
-            review: review.url.clone(),
-        };
         let binder = broken(sandbox.platform.binder.clone());
-        let composite = composite(&sandbox, binder, urls).await;
+        let cores = cores([&product.url, &recommendation.url, &review.url]);
+        let composite = composite(&sandbox, binder, cores).await;
         Self { sandbox, product, recommendation, review, composite }
     }
 
@@ -61,7 +58,7 @@ impl Landscape {
 /// The composite service on this binder, reading from core services at `cores`.
 async fn composite(sandbox: &Sandbox, binder: Arc<dyn Binder>, cores: Cores) -> Running {
     let config = Arc::new(Config { cores, ..Config::clone(&sandbox.platform.config) });
-    Running::start(Platform { config, binder }, product_composite_service::service).await
+    Running::start(Platform { config, binder, eureka: None }, product_composite_service::service).await
 }
 
 /// The composite service alone in the world; what it refuses and what it sends can be seen.
@@ -72,9 +69,13 @@ async fn alone(sandbox: &Sandbox) -> Running {
 /// As [`alone`], on this binder.
 async fn alone_on(sandbox: &Sandbox, binder: Arc<dyn Binder>) -> Running {
     // Nobody reads here, so nobody is asked.
-    let url = "http://127.0.0.1:1".to_owned();
-    let cores = Cores { product: url.clone(), recommendation: url.clone(), review: url };
-    composite(sandbox, binder, cores).await
+    composite(sandbox, binder, cores(["http://127.0.0.1:1"; 3])).await
+}
+
+/// Where product, recommendation and review are, as their variables say it.
+fn cores(urls: [&str; 3]) -> Cores {
+    let [product, recommendation, review] = urls.map(|url| url.parse().unwrap());
+    Cores { product, recommendation, review }
 }
 
 /// A composite as clients send it, with one recommendation and one review.

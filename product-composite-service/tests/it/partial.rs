@@ -1,9 +1,8 @@
 //! Composites as they are read when core services fail.
 
-use crate::composite;
 use crate::fakes::{PRODUCT, RECOMMENDATIONS, REVIEWS, between, saying, silent};
+use crate::{composite, cores};
 use axum::Router;
-use shared::service::config::Cores;
 use std::time::{Duration, Instant};
 use testkit::{Answer, Neighbour, Nobody, Sandbox};
 
@@ -61,7 +60,7 @@ async fn a_product_whose_lists_are_both_away_is_still_a_product() {
     let sandbox = impatient().await;
     let (product, nobody) = (Neighbour::serve(saying(200, PRODUCT)).await, Nobody::new());
     let url = &nobody.url;
-    let cores = Cores { product: product.url.clone(), recommendation: url.clone(), review: url.clone() };
+    let cores = cores([&product.url, url, url]);
     let service = composite(&sandbox, sandbox.platform.binder.clone(), cores).await;
     let answer = service.get("/product-composite/1").await;
     let lists = r#""recommendations":[],"reviews":[]"#;
@@ -96,7 +95,7 @@ async fn a_product_service_that_is_away_is_500() {
     let sandbox = impatient().await;
     let nobody = Nobody::new();
     let url = &nobody.url;
-    let cores = Cores { product: url.clone(), recommendation: url.clone(), review: url.clone() };
+    let cores = cores([url; 3]);
     let service = composite(&sandbox, sandbox.platform.binder.clone(), cores).await;
     let answer = service.get("/product-composite/1").await;
     let message = format!("503 Service Unavailable from GET {url}/product/1");

@@ -4,16 +4,22 @@
 //! value that cannot be read ends the start with a sentence that names the variable, the value and what is allowed.
 
 mod databases;
+mod discovery;
+mod limits;
 mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
+pub use discovery::Discovery;
+pub use limits::Limits;
 pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
+use crate::discovery::location::Location;
 use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
+use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -68,12 +74,11 @@ const ATTEMPTS: Variable = variable("RETRY_MAX_ATTEMPTS", "3", "attempts before 
 const INITIAL: Variable = variable("RETRY_INITIAL_INTERVAL_MS", "500", "pause after the first attempt");
 const MAXIMUM: Variable = variable("RETRY_MAX_INTERVAL_MS", "1000", "no pause is longer");
 const MULTIPLIER: Variable = variable("RETRY_MULTIPLIER", "2.0", "how much longer each pause is");
-const BODY_LIMIT: Variable = variable("BODY_LIMIT_BYTES", "1048576", "the largest body of a request");
-const REQUEST_LIMIT: Variable = variable("REQUEST_TIMEOUT_MS", "30000", "time limit of a request as a whole");
-const SEND_LIMIT: Variable = variable("SEND_TIMEOUT_MS", "5000", "composite: time limit to make events durable");
-const READ_LIMIT: Variable = variable("READ_TIMEOUT_MS", "2000", "composite: time limit to read from a core service");
-const GRACE: Variable = variable("SHUTDOWN_GRACE_MS", "10000", "how long a stop waits for requests and batches");
-const PRODUCT: Variable = variable("PRODUCT_SERVICE_URL", "http://localhost:7001", "composite: the product service");
+const PRODUCT: Variable = variable(
+    "PRODUCT_SERVICE_URL",
+    "http://localhost:7001",
+    "composite: the product service; several with commas in between, or dns+http://name:port for all addresses of a name",
+);
 const RECOMMENDATION: Variable =
     variable("RECOMMENDATION_SERVICE_URL", "http://localhost:7002", "composite: the recommendation service");
 const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003", "composite: the review service");
@@ -108,10 +113,17 @@ pub const COMMON: &[Variable] = &[
     REQUEST_LIMIT,
     SEND_LIMIT,
     READ_LIMIT,
+    TRY_LIMIT,
     GRACE,
     PRODUCT,
     RECOMMENDATION,
     REVIEW,
+    discovery::URL,
+    discovery::REFRESH,
+    discovery::HOST_NAME,
+    discovery::ZONE,
+    discovery::RENEWAL,
+    discovery::DURATION,
     LOG,
 ];
 
@@ -134,6 +146,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the core services are.
     pub cores: Cores,
+    /// How services find each other.
+    pub discovery: Discovery,
     /// `RUST_LOG`: what is logged.
     pub log: String,
 }
@@ -166,43 +180,15 @@ pub enum BinderKind {
     Kafka(KafkaBrokers),
 }
 
-/// Limits of size and time.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// `BODY_LIMIT_BYTES`: the largest body of a request.
-    pub body: usize,
-    /// `REQUEST_TIMEOUT_MS`: the time limit of a request as a whole.
-    pub request: Duration,
-    /// `SEND_TIMEOUT_MS`: the time limit to make the events of a request durable.
-    pub send: Duration,
-    /// `READ_TIMEOUT_MS`: the time limit to read from a core service.
-    pub read: Duration,
-    /// `SHUTDOWN_GRACE_MS`: how long a stop waits for requests and batches.
-    pub grace: Duration,
-}
-
 /// Where the core services are.
 #[derive(Debug, Clone)]
 pub struct Cores {
     /// `PRODUCT_SERVICE_URL`.
-    pub product: String,
+    pub product: Location,
     /// `RECOMMENDATION_SERVICE_URL`.
-    pub recommendation: String,
+    pub recommendation: Location,
     /// `REVIEW_SERVICE_URL`.
-    pub review: String,
-}
-
-impl Limits {
-    /// Reads them.
-    pub fn read(variables: &Variables) -> Result<Self, ConfigError> {
-        Ok(Self {
-            body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
-            request: variables.millis(REQUEST_LIMIT, 1)?,
-            send: variables.millis(SEND_LIMIT, 1)?,
-            read: variables.millis(READ_LIMIT, 1)?,
-            grace: variables.millis(GRACE, 0)?,
-        })
-    }
+    pub review: Location,
 }
 
 /// `RUST_LOG`.
@@ -243,12 +229,24 @@ impl Config {
             },
             limits: Limits::read(variables)?,
             cores: Cores {
-                product: variables.url(PRODUCT)?,
-                recommendation: variables.url(RECOMMENDATION)?,
-                review: variables.url(REVIEW)?,
+                product: core(variables, PRODUCT, "product")?,
+                recommendation: core(variables, RECOMMENDATION, "recommendation")?,
+                review: core(variables, REVIEW, "review")?,
             },
+            discovery: Discovery::read(variables)?,
             log: log(variables).to_owned(),
         })
+    }
+}
+
+impl Config {
+    /// Has services find each other through the registry at `url`, the core services too, whatever their URLs say.
+    pub fn find_by(&mut self, url: &str) -> anyhow::Result<()> {
+        self.discovery.registries = Some(url.parse()?);
+        let named = |name: &str| Location::Registry { name: name.to_owned() };
+        self.cores =
+            Cores { product: named("product"), recommendation: named("recommendation"), review: named("review") };
+        Ok(())
     }
 }
 
@@ -271,6 +269,14 @@ fn binder(variables: &Variables) -> Result<BinderKind, ConfigError> {
             Ok(BinderKind::Kafka(variables.read(KAFKA_BROKERS, "HOST:PORT, or several with commas in between")?))
         }
         other => Err(refused(BINDER.name, other, "embedded, rabbitmq or kafka")),
+    }
+}
+
+/// The URL in `variable`; without one, `name` in the registry, where there is one.
+fn core(variables: &Variables, variable: Variable, name: &str) -> Result<Location, ConfigError> {
+    match variables.text(variable.name) {
+        None if variables.text(discovery::URL.name).is_some() => Ok(Location::Registry { name: name.to_owned() }),
+        _ => variables.location(variable),
     }
 }
 
@@ -333,7 +339,8 @@ mod tests {
         assert_eq!(config.retry.pause(2), Duration::from_secs(1));
         assert_eq!(config.events.partitions, 1);
         assert_eq!(config.limits.body, 1 << 20);
-        assert_eq!(config.cores.review, "http://localhost:7003");
+        assert_eq!(config.cores.review.to_string(), "http://localhost:7003");
+        assert_eq!(config.limits.read_try, Duration::from_secs(1));
     }
 
     #[test]
@@ -350,6 +357,11 @@ mod tests {
             ("TAKEOVER", "off", "TAKEOVER is \"off\": allowed is on, since INSTANCE_INDEX is not set"),
             ("TAKEOVER", "maybe", "TAKEOVER is \"maybe\": allowed is on or off"),
             ("REVIEW_SERVICE_URL", "review:80", "is \"review:80\": allowed is a URL such as http://host:port"),
+            (
+                "PRODUCT_SERVICE_URL",
+                "https://a",
+                "commas in between, or dns+http://name:port; services speak plain HTTP",
+            ),
             ("INSTANCE_INDEX", "0", "INSTANCE_COUNT is \"\": allowed is a whole number, since INSTANCE_INDEX is set"),
         ] {
             let error = Config::read(&Variables::from([(name, value)])).unwrap_err().to_string();
@@ -373,7 +385,7 @@ mod tests {
     #[test]
     fn help_lists_every_variable_with_its_default() {
         let help = help(&[("PORT", 7001, "port to listen on")], &[COMMON]);
-        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL"] {
+        for name in ["PORT", "DATA_DIR", "RETRY_MULTIPLIER", "RUST_LOG", "REVIEW_SERVICE_URL", "EUREKA_URL"] {
             assert!(help.contains(name), "{name}");
         }
         assert!(help.contains("[7001]") && help.contains("[unset]"), "{help}");

@@ -2,10 +2,14 @@
 
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
+use crate::discovery::eureka::{Eureka, Presence};
+use crate::discovery::wire::Status as Remote;
 use crate::messaging::Binder;
 use anyhow::anyhow;
 use async_trait::async_trait;
+use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `binders`: one child for the binder in use, named after it.
 #[derive(Clone)]
@@ -57,5 +61,57 @@ impl Indicator for Db {
         // The driver's errors tell their causes themselves; with its sources each would be there twice.
         self.0.ping().await.map_err(|error| anyhow!("{error}"))?;
         Ok(Health::up().with("database", self.0.product()).with("validationQuery", "isValid()"))
+    }
+}
+
+/// `discoveryComposite`: what the registry lists, and how it says that this instance is. As in Spring, a registry that
+/// is away is told in words and harms nobody.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    eureka: Eureka,
+    name: String,
+    instance: String,
+    renewal: Duration,
+}
+
+impl Discovery {
+    /// The registry as the instance of this presence sees it.
+    pub fn new(eureka: &Eureka, presence: &Presence) -> Self {
+        let Presence { name, id, renewal, .. } = presence.clone();
+        Self { eureka: eureka.clone(), name, instance: id, renewal }
+    }
+}
+
+#[async_trait]
+impl Indicator for Discovery {
+    async fn check(&self) -> anyhow::Result<Health> {
+        let seen = self.eureka.seen();
+        let services: Vec<_> = seen.applications.keys().map(|app| app.to_lowercase()).collect();
+        let remote = match self.eureka.status(&self.name, &self.instance) {
+            Some(Remote::Up) => Status::Up,
+            Some(Remote::Down) => Status::Down,
+            Some(Remote::OutOfService) => Status::OutOfService,
+            Some(Remote::Starting | Remote::Unknown) | None => Status::Unknown,
+        };
+        let (client, eureka) = match seen.since {
+            None => (
+                Health::unknown().described("Discovery Client not initialized"),
+                Health::up().described("Eureka discovery client has not yet successfully connected to a Eureka server"),
+            ),
+            Some(since) if since > 2 * seen.refresh => (
+                Health::up().with("services", services),
+                Health::up()
+                    .described("Eureka discovery client is reporting failures to connect to a Eureka server")
+                    .with("renewalPeriod", self.renewal.as_secs())
+                    .with("failCount", since.as_secs() / seen.refresh.as_secs().max(1)),
+            ),
+            Some(_) => (
+                Health::up().with("services", services),
+                Health::from(remote).described("Remote status from Eureka server"),
+            ),
+        };
+        let applications = seen.applications.into_iter().map(|(app, count)| (app, Value::from(count)));
+        let eureka = eureka.with("applications", Value::Object(applications.collect()));
+        Ok(Health::composite([("discoveryClient", client), ("eureka", eureka)]))
     }
 }

@@ -2,6 +2,10 @@
 
 use super::config::{BinderKind, Config, DatabaseUrl};
 use crate::database::Database;
+use crate::discovery::balancer::Options;
+use crate::discovery::calls::{Calls, TimeLimits};
+use crate::discovery::eureka::Eureka;
+use crate::discovery::location::Location;
 use crate::messaging::Binder;
 use crate::messaging::embedded::EmbeddedBinder;
 use crate::messaging::kafka::KafkaBinder;
@@ -10,13 +14,15 @@ use anyhow::Context;
 use sqlx::migrate::Migrator;
 use std::sync::Arc;
 
-/// The configuration and the binder. A clone is the same binder.
+/// The configuration, the binder and the registry. A clone has the same ones.
 #[derive(Clone)]
 pub struct Platform {
     /// What the environment says.
     pub config: Arc<Config>,
     /// Where events travel.
     pub binder: Arc<dyn Binder>,
+    /// Where services find each other, if there is a registry.
+    pub eureka: Option<Eureka>,
 }
 
 impl std::fmt::Debug for Platform {
@@ -39,7 +45,16 @@ impl Platform {
             }
             BinderKind::Kafka(brokers) => Arc::new(KafkaBinder::open(brokers.clone(), name)?),
         };
-        Ok(Self { config: Arc::new(config), binder })
+        let discovery = &config.discovery;
+        let eureka = discovery.registries.as_ref().map(|urls| Eureka::open(urls, discovery.refresh)).transpose()?;
+        Ok(Self { config: Arc::new(config), binder, eureka })
+    }
+
+    /// Requests to the service at `location`, balanced over its instances, those of this process' zone first.
+    pub fn calls(&self, location: &Location) -> Calls {
+        let options = Options { zone: self.config.discovery.zone.clone(), ..Options::default() };
+        let limits = TimeLimits { whole: self.config.limits.read, each_try: self.config.limits.read_try };
+        Calls::over(location.discover(self.eureka.as_ref()), &location.url(), options, limits)
     }
 
     /// Opens the database of the service `name`: the one that the environment names, or its file under `DATA_DIR`.

@@ -132,7 +132,7 @@ impl Said {
 }
 
 /// Milliseconds of the Unix time.
-fn now() -> i64 {
+pub(in crate::discovery) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,7 @@
 //! The environment, and its values as what they mean.
 
 use super::Variable;
+use crate::discovery::location::{Location, LocationError};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -64,6 +65,11 @@ impl Variables {
     /// A number of milliseconds, at least `least` and at most a day.
     pub fn millis(&self, variable: Variable, least: u32) -> Result<Duration, ConfigError> {
         Ok(Duration::from_millis(self.number(variable, least, 86_400_000)?.into()))
+    }
+
+    pub(super) fn location(&self, variable: Variable) -> Result<Location, ConfigError> {
+        let text = self.text(variable.name).unwrap_or(variable.default).trim();
+        text.parse().map_err(|LocationError { value, allowed }| refused(variable.name, &value, &allowed))
     }
 
     pub(super) fn url(&self, variable: Variable) -> Result<String, ConfigError> {
