@@ -13,7 +13,7 @@ mod refusing;
 mod status;
 
 use crate::lab::Kind;
-use crate::{Run, clients};
+use crate::{Run, clients, dashboard, golden};
 use std::pin::Pin;
 
 /// A promise.
@@ -50,6 +50,13 @@ pub(crate) fn all() -> Vec<Check> {
     all
 }
 
+/// What is tried on one kind only.
+pub(crate) fn alone() -> Vec<(Kind, Check)> {
+    let mut page = checks![dashboard::the_page_shows_what_is_registered_as_text_and_on_a_phone,].remove(0);
+    page.absent = dashboard::missing;
+    vec![(Kind::Ours, page), (Kind::Real, checks![golden::ours_answers_the_same_to_the_letter,].remove(0))]
+}
+
 fn promises() -> Vec<Check> {
     checks![
         leases::check_22_self_preservation_evicts_only_while_enough_renew,
@@ -59,6 +66,7 @@ fn promises() -> Vec<Check> {
         peers::check_23_nothing_is_told_before_peers_were_waited_for,
         peers::check_24_a_batch_is_answered_item_by_item_and_not_forwarded,
         changing::check_16_deltas_lead_to_the_same_hash_as_the_whole_registry,
+        golden::recorded_clients_are_answered_as_they_expect,
         reading::check_01_an_empty_registry_is_empty_to_the_letter,
         reading::check_02_xml_is_for_who_does_not_ask_for_json,
         reading::check_03_registering_answers_204_and_serves_the_exact_shape,

@@ -5,12 +5,16 @@
 //! - [`words`]: instances to register, and answers without what no test can know
 //! - [`strict`]: what Spring's client refuses to read
 //! - [`checks`]: the promises
-//! - [`clients`]: other people's clients; [`recorder`]: what they say
+//! - [`clients`]: other people's clients; [`recorder`]: what they say;
+//!   [`golden`]: what they said
+//! - [`dashboard`]: the page in a browser
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod checks;
 mod clients;
+mod dashboard;
+mod golden;
 mod lab;
 mod recorder;
 mod strict;
