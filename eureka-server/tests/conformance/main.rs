@@ -38,7 +38,9 @@ fn main() -> ExitCode {
     // Trials wait for the registries' clocks more than they compute.
     arguments.test_threads.get_or_insert(8);
     let checks = checks::all().into_iter().flat_map(|check| [Kind::Real, Kind::Ours].map(|kind| check.on(kind)));
-    let trials = checks
+    let alone = checks::alone().into_iter().map(|(kind, check)| check.on(kind));
+    let trials = alone
+        .chain(checks)
         .map(|(name, absent, run)| Trial::ignorable_test(name, move || absent.map_or_else(|| finish(run), left_out)));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
