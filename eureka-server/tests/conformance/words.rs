@@ -24,6 +24,7 @@ pub(crate) fn product() -> Value {
 }
 
 /// The instance with other values; null takes a field away.
+#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn product_with(other: Value) -> Value {
     let mut product = json!({
         "instanceId": "h1:product:7001", "hostName": "h1", "app": "product", "ipAddr": "10.0.0.1", "status": "UP",
