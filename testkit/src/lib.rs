@@ -5,10 +5,11 @@
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
 //! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`servers`]: real databases, brokers and registries
+//! - [`program`]: programs that others wrote; [`java`]: those in Java
 //! - [`dns`]: a name server that answers as a test says
 //! - [`killable`]: a server that is killed and started again
 //! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
-//! - [`servers`]: real databases and brokers
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -17,8 +18,10 @@ pub mod answer;
 pub mod dns;
 pub mod eventually;
 pub mod finding;
+pub mod java;
 pub mod killable;
 pub mod neighbour;
+pub mod program;
 pub mod registry;
 pub mod running;
 pub mod sandbox;
@@ -31,6 +34,7 @@ pub use dns::NameServer;
 pub use eventually::eventually;
 pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
+pub use program::Program;
 pub use registry::{Fault, Registry};
 pub use running::Running;
 pub use sandbox::Sandbox;

@@ -4,16 +4,19 @@
 //!
 //! - this file: who the servers are; [`kafka`](mod@kafka): one of them
 //! - [`container`]: containers that are removed when the process ends, however it ends
+//! - [`eureka`](mod@eureka): a registry that one test has for itself
 //! - [`own`]: a server that one test has for itself, to be killed and frozen
 //!
 //! Where there is neither variable nor Docker the functions say so; [`found`] makes of that what is right for who runs
 //! the tests.
 
 pub mod container;
+pub mod eureka;
 pub mod kafka;
 pub mod own;
 
 use container::Container;
+pub use eureka::Eureka;
 pub use kafka::{Kafka, kafka};
 pub use own::Own;
 use reqwest::{Method, Url};

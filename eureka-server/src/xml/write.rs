@@ -1,7 +1,7 @@
 //! XML as the original writes it: indented by two blanks, without a declaration.
 
 use super::escaped_name;
-use shared::discovery::wire::{Action, Application, Applications, DataCenter, Instance, Lease, Port};
+use shared::discovery::wire::{Action, Application, Applications, DataCenter, Instance, Lease, Port, Status};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -43,8 +43,13 @@ pub fn compact_application(application: &Application) -> String {
 
 /// The body of an [`Instance`].
 pub fn instance(instance: &Instance) -> String {
+    // As the original tells it of one alone; in a list the status stands as it is.
+    let mut instance = instance.clone();
+    if instance.status == Status::OutOfService {
+        instance.status = Status::Down;
+    }
     let mut xml = Xml::default();
-    xml.instance(instance);
+    xml.instance(&instance);
     xml.0
 }
 

@@ -113,7 +113,7 @@ impl Said {
             data_center: self.data_center_info.map(SaidDataCenter::data_center).transpose()?,
             lease: self.lease_info.unwrap_or_default().lease()?,
             metadata: self.metadata.map(|texts| texts.0).unwrap_or_default(),
-            app_group_name: self.app_group_name.map(Scalar::text),
+            app_group_name: self.app_group_name.map(|name| name.text().to_uppercase()),
             home_page_url: self.home_page_url.map(Scalar::text),
             status_page_url: self.status_page_url.map(Scalar::text),
             health_check_url: self.health_check_url.map(Scalar::text),
