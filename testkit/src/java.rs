@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../eureka-server/tests/java");
 /// The compiler that thinks longest never gets its effort back in a test.
 const SHORT_LIVED: [&str; 3] = ["-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+/// Whoever is measured runs as he would in a landscape.
+const MEASURED: [&str; 1] = ["-Xmx512m"];
 
 /// Why no program can be built or run here.
 pub fn absent() -> Option<String> {
@@ -23,20 +25,39 @@ pub async fn start(
     properties: &[(&str, &str)],
     variables: &[(&str, &str)],
 ) -> Result<Program, String> {
+    start_with(&SHORT_LIVED, program, properties, variables).await
+}
+
+/// Likewise to be measured.
+pub async fn start_measured(program: (&str, &str), variables: &[(&str, &str)]) -> Result<Program, String> {
+    start_with(&MEASURED, program, &[], variables).await
+}
+
+async fn start_with(
+    machine: &[&str],
+    program: (&str, &str),
+    properties: &[(&str, &str)],
+    variables: &[(&str, &str)],
+) -> Result<Program, String> {
     static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| once("java", Path::new(SOURCES), build));
     let built = tokio::task::spawn_blocking(|| BUILT.clone()).await.expect("the thread ends")?;
     let properties = properties.iter().map(|(name, value)| format!("-D{name}={value}"));
     let archive = format!("-XX:SharedArchiveFile={}", archive(&built, program.0).display());
     let log = File::options().create(true).append(true).open(built.join("stderr.log"));
     let log = log.map_err(|error| format!("there is no place for a log: {error}"))?;
-    let mut command = command(&built, program, properties.chain([archive]));
+    let mut command = command(machine, &built, program, properties.chain([archive]));
     Program::start(command.envs(variables.iter().copied()).stderr(log))
 }
 
-fn command(built: &Path, (folder, class): (&str, &str), options: impl IntoIterator<Item = String>) -> Command {
+fn command(
+    machine: &[&str],
+    built: &Path,
+    (folder, class): (&str, &str),
+    options: impl IntoIterator<Item = String>,
+) -> Command {
     let mut command = Command::new("java");
     let (jar, lib) = (built.join(folder).join(format!("{folder}.jar")), built.join(folder).join("lib/*"));
-    command.args(SHORT_LIVED).args(options);
+    command.args(machine).args(options);
     command.arg("-cp").arg(format!("{}:{}", jar.display(), lib.display())).arg(format!("landscape.{class}"));
     command
 }
@@ -51,5 +72,5 @@ fn build(folder: &Path) -> io::Result<()> {
     run(Command::new("mvn").args(["-B", "-q", "clean", "package", &out]).current_dir(SOURCES))?;
     // The registry is started often: one start, which ends with its empty input, pays for the archive.
     let archive = format!("-XX:ArchiveClassesAtExit={}", archive(folder, "registry").display());
-    run(&mut command(folder, ("registry", "Registry"), [archive]))
+    run(&mut command(&SHORT_LIVED, folder, ("registry", "Registry"), [archive]))
 }

@@ -66,6 +66,8 @@ fn promises() -> Vec<Check> {
         peers::check_23_nothing_is_told_before_peers_were_waited_for,
         peers::check_24_a_batch_is_answered_item_by_item_and_not_forwarded,
         changing::check_16_deltas_lead_to_the_same_hash_as_the_whole_registry,
+        peers::check_26_what_one_registry_learns_the_other_knows,
+        peers::check_27_our_client_finds_and_is_found,
         golden::recorded_clients_are_answered_as_they_expect,
         reading::check_01_an_empty_registry_is_empty_to_the_letter,
         reading::check_02_xml_is_for_who_does_not_ask_for_json,

@@ -78,15 +78,7 @@ impl Lab {
     /// An empty registry with these settings, which both kinds take by the same names.
     pub(crate) async fn with(kind: Kind, settings: Settings) -> Self {
         match kind {
-            Kind::Ours => {
-                let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-                let url = format!("http://{}/eureka", listener.local_addr().unwrap());
-                let limits = Limits::read(&Variables::default()).unwrap();
-                let service = eureka_server::service(settings, &limits).unwrap();
-                let stop = CancellationToken::new();
-                tokio::spawn(service.run(listener, stop.clone().cancelled_owned()));
-                Self::at(url, Server::Ours(stop.drop_guard()))
-            }
+            Kind::Ours => Self::ours(TcpListener::bind(("127.0.0.1", 0)).await.unwrap(), settings),
             Kind::Real => {
                 let variables = variables(&settings);
                 let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -94,6 +86,16 @@ impl Lab {
                 Self::at(server.url.clone(), Server::Own(server))
             }
         }
+    }
+
+    /// Ours, at a place that others may know already.
+    pub(crate) fn ours(listener: TcpListener, settings: Settings) -> Self {
+        let url = format!("http://{}/eureka", listener.local_addr().unwrap());
+        let limits = Limits::read(&Variables::default()).unwrap();
+        let service = eureka_server::service(settings, &limits).unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(service.run(listener, stop.clone().cancelled_owned()));
+        Self::at(url, Server::Ours(stop.drop_guard()))
     }
 
     fn at(base: String, server: Server) -> Self {

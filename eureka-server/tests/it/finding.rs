@@ -1,21 +1,10 @@
-//! Our client before our registry: check 27.
+//! Our client before our registry, when that comes back without a memory.
 
-use crate::lab::{hash, place, registry, registry_at};
+use crate::lab::{hash, place, registry_at};
 use eureka_server::settings::Settings;
-use testkit::finding::{self, client, found, presence};
+use testkit::finding::{client, found, presence};
 use testkit::{SOON, eventually};
 use tokio::net::TcpListener;
-
-#[tokio::test]
-async fn our_client_finds_and_is_found() {
-    let registry = registry(Settings::default()).await;
-    let url = format!("{}/eureka", registry.url);
-    finding::instances_come_and_go(&url).await;
-    finding::who_was_forgotten_registers_again(&url).await;
-    finding::who_is_out_of_service_is_not_found(&url).await;
-    finding::another_registry_stands_in(&url).await;
-    registry.stop().await;
-}
 
 #[tokio::test]
 async fn a_restart_without_a_memory_takes_nobody_away_and_everybody_comes_back() {

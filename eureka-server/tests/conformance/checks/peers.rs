@@ -7,10 +7,12 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use eureka_server::settings::Settings;
 use http_body_util::BodyExt;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use testkit::{Neighbour, SOON, eventually};
+use testkit::{Answer, Neighbour, SOON, eventually, finding};
+use tokio::net::TcpListener;
 
 pub(crate) async fn check_23_nothing_is_told_before_peers_were_waited_for(kind: Kind) {
     let lab = Lab::with(kind, Settings { wait_when_empty: Duration::from_secs(10), ..Settings::default() }).await;
@@ -70,6 +72,45 @@ pub(crate) async fn check_24_a_batch_is_answered_item_by_item_and_not_forwarded(
     })
     .await;
     assert!(!heard.lock().unwrap().contains(id), "{heard:?}");
+}
+
+pub(crate) async fn check_26_what_one_registry_learns_the_other_knows(kind: Kind) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let here = format!("http://{}/eureka/", listener.local_addr().unwrap());
+    let there = Lab::with(kind, Settings { peers: vec![here], ..Settings::default() }).await;
+    let peers = vec![format!("{}/", there.base)];
+    let here = Lab::ours(listener, Settings { peers, ..Settings::default() });
+    here.answers("/apps", 200).await;
+
+    let (ours, theirs) = ("/apps/PRODUCT/ours", "/apps/PRODUCT/theirs");
+    here.register(product_with(json!({"instanceId": "ours"}))).await;
+    there.answers(ours, 200).await;
+    there.register(product_with(json!({"instanceId": "theirs"}))).await;
+    here.answers(theirs, 200).await;
+    assert_eq!(there.put(&format!("{theirs}/status?value=OUT_OF_SERVICE")).await, 200);
+    eventually(SOON, "their override here", async || {
+        let seen = here.instance(theirs).await["overriddenStatus"].clone();
+        if seen == "OUT_OF_SERVICE" { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    // Who forgot an instance gets it again after a renewal at the other.
+    let forget = there.request(Method::DELETE, ours).header("x-netflix-discovery-replication", "true");
+    assert_eq!(Answer::to(forget).await.status, 200);
+    assert_eq!(here.put(&format!("{ours}?status=UP&lastDirtyTimestamp=1700000000000")).await, 200);
+    there.answers(ours, 200).await;
+    assert_eq!(here.delete(ours).await, 200);
+    there.answers(ours, 404).await;
+    assert_eq!(there.delete(theirs).await, 200);
+    here.answers(theirs, 404).await;
+}
+
+pub(crate) async fn check_27_our_client_finds_and_is_found(kind: Kind) {
+    // Spring's registry keeps for three minutes what it has rendered in an unlucky moment, unless changes are not kept as long.
+    let lab = Lab::with(kind, Settings { delta_retention: Duration::from_secs(179), ..Settings::default() }).await;
+    finding::instances_come_and_go(&lab.base).await;
+    finding::who_was_forgotten_registers_again(&lab.base).await;
+    finding::who_is_out_of_service_is_not_found(&lab.base).await;
+    finding::another_registry_stands_in(&lab.base).await;
 }
 
 /// A peer that keeps what it hears and knows nobody.
