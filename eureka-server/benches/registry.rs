@@ -144,7 +144,8 @@ async fn load(authority: &str, method: Method, path: impl Fn(usize) -> String) -
     f64::from(count) / begun.elapsed().as_secs_f64()
 }
 
-struct Connection(SendRequest<Full<Bytes>>);
+/// A connection, and where it leads.
+struct Connection(SendRequest<Full<Bytes>>, String);
 
 impl Connection {
     async fn open(authority: &str) -> Self {
@@ -152,14 +153,17 @@ impl Connection {
         stream.set_nodelay(true).unwrap();
         let (requests, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self(requests)
+        Self(requests, authority.to_owned())
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> u16 {
         let request = Request::builder().method(method).uri(path).header("host", "registry");
         let request = request.header("accept", "application/json").header("accept-encoding", "gzip");
         let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
-        self.0.ready().await.unwrap();
+        // Tomcat closes each after a hundred requests.
+        if self.0.ready().await.is_err() {
+            *self = Self::open(&self.1.clone()).await;
+        }
         let answer = self.0.send_request(request).await.unwrap();
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
