@@ -178,6 +178,22 @@ fn a_full_registry_takes_changes_and_nobody_else() {
     assert!(table.application("A").is_empty() && table.applications.len() == 1);
 }
 
+#[test]
+fn names_that_were_only_asked_for_leave_nothing_and_many_that_register_are_refused() {
+    let mut table = with_one(Settings { max_instances: 1000, ..trusting() });
+    for n in 0..100_000 {
+        let (app, id) = (format!("APP{n}"), n.to_string());
+        assert!(table.instance(&app, &id, T).is_none() && table.application(&app).is_empty());
+        assert_eq!(table.renew(&app, &id, None, Origin::Client, T), Renewed::Unknown);
+        assert_eq!(table.register(instance(&app, &id), Origin::Client, T).is_ok(), n < 999);
+    }
+    assert_eq!((table.len(), table.applications.len(), table.changed().len()), (1000, 1000, 1000));
+    for n in 0..999 {
+        table.cancel(&format!("APP{n}"), &n.to_string(), T);
+    }
+    assert_eq!((table.len(), table.applications.len(), table.bytes), (1, 1, weight(&table.everything()[0])));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Register(u8, Status),
