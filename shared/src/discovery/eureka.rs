@@ -31,7 +31,8 @@ use tracing::{debug, info, warn};
 
 /// How long nobody is told that a name has no instance: in a landscape that starts, it may be about to register.
 const YOUNG: Duration = Duration::from_secs(10);
-/// How soon the registry is asked again while a name that is wanted has no instance.
+/// How soon the registry is asked again while a name that is wanted has no instance: at first, and later.
+const AT_ONCE: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(500);
 
 /// A client of the registries of one `EUREKA_URL`. A clone is the same client; the last one ends it.
@@ -139,8 +140,7 @@ impl Follower {
                     if std::mem::take(&mut failing) {
                         info!("the registry answers again");
                     }
-                    // Who is missing may be about to register.
-                    around(if self.is_anybody_missing() { self.refresh.min(SOON) } else { self.refresh })
+                    around(self.pause())
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -154,9 +154,17 @@ impl Follower {
         }
     }
 
-    /// Whether somebody reads a name that nobody has.
-    fn is_anybody_missing(&self) -> bool {
-        self.state().readers.values().any(|reader| reader.endpoints.borrow().is_empty())
+    /// How long the registry is left alone; not for long while somebody reads a name that nobody has, for its instances
+    /// may be about to register.
+    fn pause(&self) -> Duration {
+        let state = self.state();
+        let missing = state.readers.values().any(|reader| reader.endpoints.borrow().is_empty());
+        let young = state.began.is_some_and(|began| began.elapsed() < YOUNG);
+        match (missing, young) {
+            (false, _) => self.refresh,
+            (true, true) => self.refresh.min(AT_ONCE),
+            (true, false) => self.refresh.min(SOON),
+        }
     }
 
     /// Reads what changed; or all, where nothing is known yet, or where the changes do not add up.
