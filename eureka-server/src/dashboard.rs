@@ -107,9 +107,20 @@ impl Row {
 }
 
 async fn state(State(directory): State<Arc<Directory>>, Query(wanted): Query<Wanted>) -> impl IntoResponse {
-    let (table, now) = (directory.table(), directory.now());
+    let now = directory.now();
+    // Rows are made when nobody waits for the table any more.
+    let (version, preservation, recent, all) = {
+        let table = directory.table();
+        let recent = (wanted.version != Some(table.version())).then(|| {
+            let (registered, cancelled) = table.remembered();
+            Recent { registered, cancelled }
+        });
+        let all: Vec<_> =
+            table.ids().map(|(_, leased)| (Arc::clone(&leased.instance), leased.is_overridden())).collect();
+        (table.version(), table.preservation(now), recent, all)
+    };
     let filter = wanted.filter.to_lowercase();
-    let rows = table.ids().map(|(_, leased)| Row::of(&leased.instance, leased.is_overridden(), now));
+    let rows = all.iter().map(|(instance, overridden)| Row::of(instance, *overridden, now));
     let (mut matching, mut instances) = (0, Vec::new());
     for row in rows.filter(|row| filter.is_empty() || row.matches(&filter)) {
         matching += 1;
@@ -117,18 +128,14 @@ async fn state(State(directory): State<Arc<Directory>>, Query(wanted): Query<Wan
             instances.push(row);
         }
     }
-    let recent = (wanted.version != Some(table.version())).then(|| {
-        let (registered, cancelled) = table.remembered();
-        Recent { registered, cancelled }
-    });
     Json(Page {
-        version: table.version(),
+        version,
         now,
         open: directory.is_open(),
-        preservation: table.preservation(now),
+        preservation,
         peers: directory.peers.names(),
         unreachable: directory.peers.unreachable(),
-        total: table.len(),
+        total: all.len(),
         matching,
         instances,
         recent,

@@ -159,7 +159,7 @@ impl Registry {
 
     /// Renews a lease, also one that is over and not yet evicted. `last_dirty` is what the sender has.
     pub fn renew(&mut self, app: &str, id: &str, last_dirty: Option<i64>, origin: Origin, now: i64) -> Renewed {
-        let Some(leased) = self.applications.get_mut(app).and_then(|instances| instances.get_mut(id)) else {
+        let Some(leased) = leased(&mut self.applications, app, id) else {
             return Renewed::Unknown;
         };
         let known = leased.instance.status;
@@ -276,6 +276,11 @@ impl Registry {
         let latest = |them: &VecDeque<Remembered>| them.iter().rev().cloned().collect();
         (latest(&self.registered), latest(&self.cancelled))
     }
+}
+
+/// One entry of the table.
+fn leased<'a>(all: &'a mut BTreeMap<String, Instances>, app: &str, id: &str) -> Option<&'a mut Leased> {
+    all.get_mut(app)?.get_mut(id)
 }
 
 /// As the original does it: a renewal is noted where the lease would end, and lasts as long again from there.

@@ -56,6 +56,8 @@ pub struct Peer {
     waiting: Mutex<Waiting>,
     more: Notify,
     reachable: AtomicBool,
+    /// It turned out to be this registry.
+    me: AtomicBool,
 }
 
 /// Changes in their order; of equal ones of an instance the last.
@@ -110,19 +112,23 @@ impl Peers {
         }
     }
 
+    fn others(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.peers.iter().filter(|peer| !peer.me.load(Ordering::Relaxed))
+    }
+
     /// Their addresses, for people.
     pub fn names(&self) -> Vec<String> {
-        self.peers.iter().map(|peer| peer.name()).collect()
+        self.others().map(|peer| peer.name()).collect()
     }
 
     /// Those that answered last time.
     pub fn reachable(&self) -> Vec<String> {
-        self.peers.iter().filter(|peer| peer.is_reachable()).map(|peer| peer.name()).collect()
+        self.others().filter(|peer| peer.is_reachable()).map(|peer| peer.name()).collect()
     }
 
     /// The others.
     pub fn unreachable(&self) -> Vec<String> {
-        self.peers.iter().filter(|peer| !peer.is_reachable()).map(|peer| peer.name()).collect()
+        self.others().filter(|peer| !peer.is_reachable()).map(|peer| peer.name()).collect()
     }
 }
 
@@ -133,6 +139,7 @@ impl Peer {
             waiting: Mutex::default(),
             more: Notify::new(),
             reachable: AtomicBool::new(false),
+            me: AtomicBool::new(false),
         }
     }
 
@@ -154,8 +161,16 @@ impl Peer {
     }
 
     fn tell(&self, change: Change) {
-        self.waiting().push(change);
-        self.more.notify_one();
+        if !self.me.load(Ordering::Relaxed) {
+            self.waiting().push(change);
+            self.more.notify_one();
+        }
+    }
+
+    /// Is told nothing any more, and is no replica: it is this registry.
+    fn is_me(&self) {
+        self.me.store(true, Ordering::Relaxed);
+        *self.waiting() = Waiting::default();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

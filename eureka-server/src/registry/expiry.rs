@@ -22,19 +22,19 @@ pub struct Renewals {
 impl Renewals {
     pub(super) fn new(settings: &Settings, now: i64) -> Self {
         let mut renewals = Self { expected: 1, threshold: 0, started: now, since: now, this_minute: 0, last_minute: 0 };
-        renewals.expect(1, settings);
+        renewals.set_expected(1, settings);
         renewals
     }
 
     pub(super) fn one_more(&mut self, settings: &Settings) {
         // An expectation that has gone to nothing waits for the next recount.
         if self.expected > 0 {
-            self.expect(self.expected + 1, settings);
+            self.set_expected(self.expected + 1, settings);
         }
     }
 
     pub(super) fn one_less(&mut self, settings: &Settings) {
-        self.expect(self.expected.saturating_sub(1), settings);
+        self.set_expected(self.expected.saturating_sub(1), settings);
     }
 
     pub(super) fn count(&mut self, now: i64) {
@@ -47,7 +47,7 @@ impl Renewals {
         !settings.self_preservation || self.threshold > 0 && self.last_minute(now) > self.threshold
     }
 
-    fn expect(&mut self, instances: usize, settings: &Settings) {
+    fn set_expected(&mut self, instances: usize, settings: &Settings) {
         self.expected = instances;
         let a_minute = 60.0 / settings.expected_renewal.as_secs_f64();
         // A count of instances is far from where a float loses whole numbers, and the fraction is cut as Java cuts it.
@@ -134,7 +134,7 @@ impl Registry {
         #[expect(clippy::cast_precision_loss)]
         let most = count as f64 > self.settings.renewal_percent * self.renewals.expected as f64;
         if most || !self.settings.self_preservation {
-            self.renewals.expect(count, &self.settings);
+            self.renewals.set_expected(count, &self.settings);
         }
     }
 

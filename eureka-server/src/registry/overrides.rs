@@ -1,6 +1,6 @@
 //! What operators say of instances: a status that stands above what an instance says of itself.
 
-use super::{Origin, Registry, renew_lease};
+use super::{Origin, Registry, leased, renew_lease};
 use shared::discovery::wire::{Action, Status};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ impl Registry {
     /// Sets the status of an instance above what it says itself, and tells whether it is there. The status that it has
     /// already changes nothing, and is not kept either.
     pub fn override_status(&mut self, app: &str, id: &str, status: Status, last_dirty: Option<i64>, now: i64) -> bool {
-        let Some(leased) = self.applications.get_mut(app).and_then(|instances| instances.get_mut(id)) else {
+        let Some(leased) = leased(&mut self.applications, app, id) else {
             return false;
         };
         let instance = Arc::make_mut(&mut leased.instance);
@@ -25,7 +25,7 @@ impl Registry {
 
     /// Takes back what an operator said; from now on the status is `status`, until the instance says another.
     pub fn remove_override(&mut self, app: &str, id: &str, status: Status, last_dirty: Option<i64>, now: i64) -> bool {
-        let Some(leased) = self.applications.get_mut(app).and_then(|instances| instances.get_mut(id)) else {
+        let Some(leased) = leased(&mut self.applications, app, id) else {
             return false;
         };
         renew_lease(Arc::make_mut(&mut leased.instance), now);
@@ -37,7 +37,7 @@ impl Registry {
 
     /// Takes over what a peer's operator said, as a renewal from that peer tells it.
     pub fn adopt_override(&mut self, app: &str, id: &str, status: Status) {
-        let leased = self.applications.get_mut(app).and_then(|instances| instances.get_mut(id));
+        let leased = leased(&mut self.applications, app, id);
         if let Some(leased) = leased.filter(|leased| leased.overridden != Some(status)) {
             leased.overridden = Some(status);
             Arc::make_mut(&mut leased.instance).overridden = status;
@@ -46,7 +46,7 @@ impl Registry {
     }
 
     fn modified(&mut self, app: &str, id: &str, status: Status, overridden: Status, last_dirty: Option<i64>, now: i64) {
-        let Some(leased) = self.applications.get_mut(app).and_then(|instances| instances.get_mut(id)) else { return };
+        let Some(leased) = leased(&mut self.applications, app, id) else { return };
         let instance = Arc::make_mut(&mut leased.instance);
         instance.status = status;
         instance.overridden = overridden;

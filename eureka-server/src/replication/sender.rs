@@ -50,6 +50,7 @@ pub async fn send(directory: Arc<Directory>, peer: Arc<Peer>, client: reqwest::C
             }
             match sent(&directory, &peer, &client, &changes).await {
                 Sent::ToMyself => {
+                    peer.is_me();
                     info!(peer = peer.name(), "this peer is this registry; nothing is sent to it");
                     return;
                 }

@@ -113,32 +113,23 @@ pub(super) fn cancel(directory: &Directory, app: &str, id: &str, request: &Reque
 }
 
 pub(super) fn override_status(directory: &Directory, app: &str, id: &str, request: &Request) -> Response {
-    if directory.table().instance(app, id, directory.now()).is_none() {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    // A value that is none, or no status, is an accident to the original.
-    match (parameter(request, "value").and_then(|value| Status::named(&value)), last_dirty(request)) {
-        (Some(status), Ok(last_dirty)) => {
-            info!(app, id, status = status.name(), "status overridden");
-            let what = Override::Set(status);
-            found(directory.override_status((app, id), what, last_dirty, origin(request.headers())))
-        }
-        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let status = parameter(request, "value").and_then(|value| Status::named(&value));
+    said(directory, (app, id), status.map(Override::Set), request)
 }
 
 pub(super) fn remove_override(directory: &Directory, app: &str, id: &str, request: &Request) -> Response {
+    let status = parameter(request, "value").map_or(Some(Status::Unknown), |value| Status::named(&value));
+    said(directory, (app, id), status.map(Override::Remove), request)
+}
+
+/// Does what an operator said. A value that is none, or no status, is an accident to the original.
+fn said(directory: &Directory, (app, id): (&str, &str), what: Option<Override>, request: &Request) -> Response {
     if directory.table().instance(app, id, directory.now()).is_none() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let status = match parameter(request, "value") {
-        None => Some(Status::Unknown),
-        Some(value) => Status::named(&value),
-    };
-    match (status, last_dirty(request)) {
-        (Some(status), Ok(last_dirty)) => {
-            info!(app, id, status = status.name(), "override removed");
-            let what = Override::Remove(status);
+    match (what, last_dirty(request)) {
+        (Some(what), Ok(last_dirty)) => {
+            info!(app, id, ?what, "an operator set the status");
             found(directory.override_status((app, id), what, last_dirty, origin(request.headers())))
         }
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

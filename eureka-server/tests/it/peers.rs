@@ -47,6 +47,15 @@ async fn what_one_learns_all_know_within_a_second() {
     .await;
     assert_eq!(ask(&a, Method::DELETE, one).await.status, 200);
     knows(&b, one, 404, SOON).await;
+    // Neither counts itself among its peers.
+    for registry in [&a, &b] {
+        eventually(SOON, "one peer, which answers", async || {
+            let state = registry.get("/dashboard/state").await.json();
+            let peers = (state["peers"].as_array().unwrap().len(), state["unreachable"].as_array().unwrap().len());
+            if peers == (1, 0) { Ok(()) } else { Err(state) }
+        })
+        .await;
+    }
     a.stop().await;
     b.stop().await;
 }
