@@ -5,39 +5,44 @@ use shared::discovery::wire::{Action, Application, Applications, DataCenter, Ins
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+/// How an instance is written.
+type Written = fn(&mut Xml, &Instance);
+
 /// The body of [`Applications`].
 pub fn applications(applications: &Applications) -> String {
-    body(applications, Xml::application)
+    many(applications, Xml::instance)
 }
 
 /// The body of [`Applications`] in the short form.
 pub fn compact_applications(applications: &Applications) -> String {
-    body(applications, Xml::compact_application)
+    many(applications, Xml::compact_instance)
 }
 
-fn body(applications: &Applications, application: impl Fn(&mut Xml, &Application)) -> String {
+/// The body of an [`Application`].
+pub fn application(application: &Application) -> String {
+    one(application, Xml::instance)
+}
+
+/// The body of an [`Application`] in the short form.
+pub fn compact_application(application: &Application) -> String {
+    one(application, Xml::compact_instance)
+}
+
+fn many(applications: &Applications, instance: Written) -> String {
     let mut xml = Xml::default();
     xml.element("applications", &[], |xml| {
         xml.text("versions__delta", applications.version);
         xml.text("apps__hashcode", &applications.hash);
         for it in &applications.applications {
-            application(xml, it);
+            xml.application(it, instance);
         }
     });
     xml.0
 }
 
-/// The body of an [`Application`].
-pub fn application(application: &Application) -> String {
+fn one(application: &Application, instance: Written) -> String {
     let mut xml = Xml::default();
-    xml.application(application);
-    xml.0
-}
-
-/// The body of an [`Application`] in the short form.
-pub fn compact_application(application: &Application) -> String {
-    let mut xml = Xml::default();
-    xml.compact_application(application);
+    xml.application(application, instance);
     xml.0
 }
 
@@ -71,20 +76,11 @@ pub fn status(stats: &[(&str, &str)]) -> String {
 struct Xml(String, usize);
 
 impl Xml {
-    fn application(&mut self, application: &Application) {
+    fn application(&mut self, application: &Application, instance: Written) {
         self.element("application", &[], |xml| {
             xml.text("name", &application.name);
-            for instance in &application.instances {
-                xml.instance(instance);
-            }
-        });
-    }
-
-    fn compact_application(&mut self, application: &Application) {
-        self.element("application", &[], |xml| {
-            xml.text("name", &application.name);
-            for instance in &application.instances {
-                xml.compact_instance(instance);
+            for it in &application.instances {
+                instance(xml, it);
             }
         });
     }
