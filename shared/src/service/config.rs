@@ -10,7 +10,7 @@ mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
 pub use discovery::Discovery;
-pub use limits::Limits;
+pub use limits::{Limits, WriteLimits};
 pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
@@ -19,7 +19,7 @@ use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
-use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT};
+use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT, WRITES, WRITES_BYTES, WRITES_DELAY};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -112,6 +112,9 @@ pub const COMMON: &[Variable] = &[
     BODY_LIMIT,
     REQUEST_LIMIT,
     SEND_LIMIT,
+    WRITES,
+    WRITES_BYTES,
+    WRITES_DELAY,
     READ_LIMIT,
     TRY_LIMIT,
     GRACE,
