@@ -35,6 +35,7 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use config::{Discovery, Limits};
+use dead_letters::DeadLetters;
 use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
@@ -151,11 +152,18 @@ impl Service {
             retry: config.retry.clone(),
             remember: config.events.retention * 2,
         };
+        let letters = DeadLetters {
+            database: database.clone(),
+            binder: subscription.binder.clone(),
+            binding: subscription.binding.clone(),
+            token: config.dead_letters_token.clone(),
+        };
         self.databases.push(database.clone());
         self.actuator = self
             .actuator
+            .indicator("deadLetters", indicators::DeadLetters(database.clone()))
             .readiness_indicator("db", indicators::Db(database.clone()))
-            .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
+            .endpoint(dead_letters::LINKS.iter().copied(), letters.routes());
         self.part(|stop| async move {
             let Subscription { binder, binding, database, .. } = &subscription;
             if !until_prepared(&stop, database).await {

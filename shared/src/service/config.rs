@@ -6,11 +6,13 @@
 mod databases;
 mod discovery;
 mod limits;
+mod token;
 mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
 pub use discovery::Discovery;
 pub use limits::Limits;
+pub use token::Token;
 pub use variables::{ConfigError, Variables, refused};
 
 use crate::database::PoolConfig;
@@ -74,6 +76,11 @@ const ATTEMPTS: Variable = variable("RETRY_MAX_ATTEMPTS", "3", "attempts before 
 const INITIAL: Variable = variable("RETRY_INITIAL_INTERVAL_MS", "500", "pause after the first attempt");
 const MAXIMUM: Variable = variable("RETRY_MAX_INTERVAL_MS", "1000", "no pause is longer");
 const MULTIPLIER: Variable = variable("RETRY_MULTIPLIER", "2.0", "how much longer each pause is");
+const TOKEN: Variable = variable(
+    "DEAD_LETTERS_TOKEN",
+    "",
+    "what requests to replay, drop or import dead letters must bring along; without it they are refused",
+);
 const PRODUCT: Variable = variable(
     "PRODUCT_SERVICE_URL",
     "http://localhost:7001",
@@ -109,6 +116,7 @@ pub const COMMON: &[Variable] = &[
     INITIAL,
     MAXIMUM,
     MULTIPLIER,
+    TOKEN,
     BODY_LIMIT,
     REQUEST_LIMIT,
     SEND_LIMIT,
@@ -142,6 +150,8 @@ pub struct Config {
     pub events: Events,
     /// `RETRY_MAX_ATTEMPTS`, `RETRY_INITIAL_INTERVAL_MS`, `RETRY_MAX_INTERVAL_MS`, `RETRY_MULTIPLIER`.
     pub retry: RetryPolicy,
+    /// `DEAD_LETTERS_TOKEN`: what requests that decide on dead letters must bring along.
+    pub dead_letters_token: Option<Token>,
     /// Limits of size and time.
     pub limits: Limits,
     /// Where the core services are.
@@ -227,6 +237,7 @@ impl Config {
                 max_interval: variables.millis(MAXIMUM, 0)?,
                 multiplier,
             },
+            dead_letters_token: variables.text(TOKEN.name).map(Token::new),
             limits: Limits::read(variables)?,
             cores: Cores {
                 product: core(variables, PRODUCT, "product")?,

@@ -2,6 +2,7 @@
 
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
+use crate::database::letters::summary::{Summary, summary};
 use crate::discovery::eureka::{Eureka, Presence};
 use crate::discovery::wire::Status as Remote;
 use crate::messaging::Binder;
@@ -61,6 +62,27 @@ impl Indicator for Db {
         // The driver's errors tell their causes themselves; with its sources each would be there twice.
         self.0.ping().await.map_err(|error| anyhow!("{error}"))?;
         Ok(Health::up().with("database", self.0.product()).with("validationQuery", "isValid()"))
+    }
+}
+
+/// `deadLetters`: how many events were given up. That harms nobody else: it is never DOWN for them.
+#[derive(Debug, Clone)]
+pub struct DeadLetters(pub Database);
+
+#[async_trait]
+impl Indicator for DeadLetters {
+    async fn check(&self) -> anyhow::Result<Health> {
+        Ok(match summary(&self.0).await {
+            Ok(Summary { open, failed, parked, invalid, foreign, parked_keys, oldest_age_seconds, .. }) => Health::up()
+                .with("open", open)
+                .with("failed", failed)
+                .with("parked", parked)
+                .with("invalid", invalid)
+                .with("foreign", foreign)
+                .with("parkedKeys", parked_keys)
+                .with("oldestAgeSeconds", oldest_age_seconds),
+            Err(error) => Health::unknown().with("error", error.to_string()),
+        })
     }
 }
 

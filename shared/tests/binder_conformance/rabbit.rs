@@ -15,7 +15,7 @@ mod outages;
 mod owning;
 mod wire;
 
-use crate::lab::Lab;
+use crate::lab::{GROUP, Lab, THINGS};
 use crate::scenarios::{Scenario, scenarios};
 use async_trait::async_trait;
 use broker::Broker;
@@ -120,6 +120,11 @@ impl Lab for Rabbit {
         })
         .await;
         Arc::new(binder)
+    }
+
+    async fn copies(&self, address: &str) -> Option<u64> {
+        let broker: Broker = address.parse().unwrap();
+        Some(broker.count(&format!("{THINGS}.{GROUP}.dlq")).await)
     }
 
     async fn steal(&self, address: &str, _: &ConsumerBinding) {

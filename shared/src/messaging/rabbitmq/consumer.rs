@@ -133,6 +133,7 @@ impl RabbitConsumer {
         self.ours.insert(queue.to_owned(), ours);
         Ok(Some(RabbitPartition {
             number,
+            count: self.binding.partitions,
             queue: queue.into(),
             leftover,
             batch: self.binding.batch as usize,
@@ -190,6 +191,7 @@ async fn leftovers(
 
 struct RabbitPartition {
     number: u32,
+    count: u32,
     queue: Box<str>,
     /// Given back when it is empty.
     leftover: bool,
@@ -278,6 +280,10 @@ async fn empty(channel: &Channel, queue: &str) {
 impl Partition for RabbitPartition {
     fn number(&self) -> u32 {
         self.number
+    }
+
+    async fn count(&self) -> Result<u32, BinderError> {
+        Ok(self.count)
     }
 
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {
