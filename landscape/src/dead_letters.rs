@@ -19,6 +19,7 @@ use clap::{Args, Subcommand};
 use decide::{Decision, Verb};
 use look::Filter;
 use service::Services;
+use shared::service::config::Token;
 use std::io;
 
 /// What to look at, or to do.
@@ -77,7 +78,7 @@ pub struct Common {
 pub async fn run(
     command: DeadLettersCommand,
     services: &[(&str, String)],
-    token: impl FnOnce() -> anyhow::Result<String>,
+    token: impl FnOnce() -> anyhow::Result<Token>,
 ) -> anyhow::Result<()> {
     let mut out = io::stdout();
     let of = |common: &Common| Services::new(services, &common.service);

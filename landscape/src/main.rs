@@ -65,7 +65,8 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
         }
         Some(Command::DeadLetters(command)) => {
             let services = core_services(variables, &config)?;
-            dead_letters::run(command, &services, || token::find(None, &config.data_dir)).await
+            dead_letters::run(command, &services, || token::find(config.dead_letters_token.as_ref(), &config.data_dir))
+                .await
         }
         Some(Command::Load(args)) => load::run(args).await,
         Some(Command::Healthcheck) => {

@@ -3,6 +3,7 @@
 //! What must never happen: a token in a log or on a terminal, or in a file that others can read.
 
 use anyhow::{Context, Result, bail, ensure};
+use shared::service::config::Token;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,9 +11,9 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The token that was `given`, else the one beside the data.
-pub fn find(given: Option<&str>, data_dir: &Path) -> Result<String> {
+pub fn find(given: Option<&Token>, data_dir: &Path) -> Result<Token> {
     if let Some(given) = given {
-        return Ok(given.to_owned());
+        return Ok(given.clone());
     }
     let file = file(data_dir);
     match read(&file)? {
@@ -26,9 +27,9 @@ pub fn find(given: Option<&str>, data_dir: &Path) -> Result<String> {
 }
 
 /// The token beside the data, which is made where there is none.
-pub fn find_or_make(data_dir: &Path) -> Result<String> {
+pub fn find_or_make(data_dir: &Path) -> Result<Token> {
     let file = file(data_dir);
-    fs::create_dir_all(data_dir).with_context(|| format!("DATA_DIR {} cannot be made", data_dir.display()))?;
+    fs::create_dir_all(data_dir).with_context(|| format!("DATA_DIR {} cannot be used", data_dir.display()))?;
     if let Some(token) = read(&file)? {
         return Ok(token);
     }
@@ -40,12 +41,12 @@ fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("dead-letters.token")
 }
 
-fn read(file: &Path) -> Result<Option<String>> {
+fn read(file: &Path) -> Result<Option<Token>> {
     match fs::read_to_string(file) {
         Ok(text) => {
             let token = text.trim();
             ensure!(!token.is_empty(), "{} is empty: remove it, and the next start makes another", file.display());
-            Ok(Some(token.to_owned()))
+            Ok(Some(Token::new(token)))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
@@ -84,9 +85,10 @@ mod tests {
         assert!(!data.exists(), "a look has made a folder");
 
         let made = find_or_make(&data).unwrap();
-        assert_eq!(made.len(), 64);
+        assert_eq!(made.reveal().len(), 64);
         assert_eq!((find_or_make(&data).unwrap(), find(None, &data).unwrap()), (made.clone(), made));
-        assert_eq!(find(Some("given"), &data).unwrap(), "given");
+        let given = Token::new("given");
+        assert_eq!(find(Some(&given), &data).unwrap(), given);
         let files: Vec<_> = fs::read_dir(&data).unwrap().map(|file| file.unwrap()).collect();
         assert_eq!(files.len(), 1, "{files:?}");
         assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);

@@ -73,10 +73,10 @@ pub(super) async fn decide(services: &Services, verb: Verb, decision: &Decision,
             Err(error) => failures.push(error.to_string()),
         }
     }
-    if outcomes.is_empty() && scope.is_one() {
-        failures.insert(0, format!("no service has a dead letter {scope}"));
-    } else {
+    if !outcomes.is_empty() {
         write(&outcomes, decision.common.json, out)?;
+    } else if failures.is_empty() {
+        failures.push(format!("no service has a dead letter {scope}"));
     }
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     let (left, invalid) = (sum(|outcome| outcome.left), sum(|outcome| outcome.invalid));

@@ -5,6 +5,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shared::service::config::Token;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,18 +14,12 @@ use std::time::Duration;
 pub(super) struct Services(pub(super) Vec<Service>);
 
 /// One service by name and address.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) name: String,
     url: String,
     client: Client,
-    token: Option<String>,
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("name", &self.name).field("url", &self.url).finish_non_exhaustive()
-    }
+    token: Option<Token>,
 }
 
 impl fmt::Display for Service {
@@ -50,7 +45,7 @@ impl Services {
     }
 
     /// Asked by somebody who has this token.
-    pub(super) fn with(mut self, token: String) -> Self {
+    pub(super) fn with(mut self, token: Token) -> Self {
         let token = Some(token);
         self.0.iter_mut().for_each(|service| service.token.clone_from(&token));
         self
@@ -71,7 +66,7 @@ impl Service {
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<Option<T>> {
         let request = self.client.post(self.url(path)?).json(body);
         self.answer(match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(token) => request.bearer_auth(token.reveal()),
             None => request,
         })
         .await

@@ -78,35 +78,6 @@ async fn until_shown(tail: &Process, keys: &[i64]) {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_listed_and_shown() {
-    let (folder, landscape) = running().await;
-    let none = landscape.command(folder.path(), &["dead-letters", "list"]).await;
-    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "There are no dead letters.\n"));
-
-    create(&landscape, 7, "one").await;
-    create(&landscape, 7, "another").await;
-    let letter = eventually(SOON, "there is a dead letter", async || {
-        let listed = landscape.command(folder.path(), &["dead-letters", "list", "--json"]).await;
-        assert_eq!(listed.code, Some(0), "{listed:?}");
-        lines(&listed.stdout).pop().ok_or("none")
-    })
-    .await;
-    let said = ["service", "destination", "kind", "cause"].map(|field| letter[field].as_str().unwrap());
-    assert_eq!(said, ["product", "products", "invalid", "Duplicate key, Product Id: 7"]);
-    assert_eq!((&letter["key"], &letter["attempts"]), (&7.into(), &1.into()));
-
-    let id = letter["id"].as_str().unwrap();
-    let shown = landscape.command(folder.path(), &["dead-letters", "show", id, "--json"]).await;
-    let shown = lines(&shown.stdout).pop().unwrap();
-    assert_eq!((&shown["id"], &shown["body"]["data"]["name"]), (&id.into(), &"another".into()));
-    let shown = landscape.command(folder.path(), &["dead-letters", "show", id]).await;
-    assert!(shown.stdout.contains("cause        Duplicate key, Product Id: 7\n"), "{shown:?}");
-
-    let unknown = landscape.command(folder.path(), &["dead-letters", "show", "nothing"]).await;
-    assert_eq!(sentence(&unknown), "no service has a dead letter with the id \"nothing\"");
-}
-
-#[tokio::test]
 async fn a_landscape_is_ready_when_each_of_its_services_is() {
     let (folder, landscape) = running().await;
     let ready = landscape.command(folder.path(), &["healthcheck"]).await;

@@ -130,7 +130,7 @@ async fn everything_is_replayed_in_all_services_and_what_stops_is_shown() {
     let product = letters(&[(1, "failed", "a"), (1, "parked", "b"), (2, "invalid", "c")]);
     let review = letters(&[(1, "failed", "a"), (2, "failed", "fails"), (2, "parked", "b"), (3, "failed", "invalid")]);
     let addresses = vec![("product", deciding(&product).await), ("review", deciding(&review).await)];
-    let services = all_of(&addresses).with(TOKEN.to_owned());
+    let services = all_of(&addresses).with(Token::new(TOKEN));
     let (said, ended) = run(&services, Verb::Replay, "--all").await;
     let expected = "SERVICE  WANTED  DONE  INVALID  LEFT
 product  2       2     0        0
@@ -152,7 +152,7 @@ review   2    id/2/1  3         fails
 #[tokio::test]
 async fn a_key_and_a_letter_are_decided_on_alone() {
     let all = letters(&[(1, "failed", "a"), (1, "parked", "b"), (2, "failed", "fails"), (3, "invalid", "c")]);
-    let services = all_of(&[("product", deciding(&all).await)]).with(TOKEN.to_owned());
+    let services = all_of(&[("product", deciding(&all).await)]).with(Token::new(TOKEN));
     let (said, ended) = run(&services, Verb::Replay, "--key 1 --json").await;
     assert_eq!(said, "{\"service\":\"product\",\"wanted\":2,\"done\":2,\"invalid\":0,\"left\":0,\"stopped\":[]}\n");
     assert_eq!((ended, all.lock().unwrap().len()), (Ok(()), 2));
@@ -181,7 +181,7 @@ async fn who_does_not_get_on_is_not_waited_for_for_ever() {
     let routes = Router::new()
         .route("/actuator/deadletters", get(move || stuck(page)))
         .route("/actuator/deadletters/replay", post(|| async { Json(json!({ "wanted": 1 })) }));
-    let services = all_of(&[("product", serve(routes).await)]).with(TOKEN.to_owned());
+    let services = all_of(&[("product", serve(routes).await)]).with(Token::new(TOKEN));
     let ended = run(&services, Verb::Replay, "--all --timeout 0").await.1.unwrap_err();
     assert!(ended.contains("has 1 letters left of it and does not get on; the request is recorded there"), "{ended}");
 }
@@ -209,7 +209,7 @@ async fn a_refusal_says_what_to_do() {
         ("old", serve(old).await),
         ("away", "http://127.0.0.1:9".to_owned()),
     ];
-    let services = all_of(&addresses).with("another".to_owned());
+    let services = all_of(&addresses).with(Token::new("another"));
     let (_, ended) = run(&services, Verb::Drop, "--all").await;
     let said = ended.unwrap_err();
     let said: Vec<&str> = said.lines().collect();
@@ -234,7 +234,7 @@ async fn all_that_others_left_is_imported() {
     };
     let routes = Router::new().route("/actuator/deadletters/import", post(import));
     let addresses = vec![("product", serve(routes).await), ("review", serve(Router::new()).await)];
-    let services = all_of(&addresses).with(TOKEN.to_owned());
+    let services = all_of(&addresses).with(Token::new(TOKEN));
     let mut out = Vec::new();
     let ended = import::import(&services, false, &mut out).await.unwrap_err().to_string();
     let expected = "SERVICE  IMPORTED  KNOWN\nproduct  520       1\nreview   0         0\n";
