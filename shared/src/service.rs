@@ -23,6 +23,7 @@ pub mod telemetry;
 
 pub use address::{ServiceAddress, service_address};
 
+use crate::actuator::metrics::{self, Meter, Uptime};
 use crate::actuator::{Actuator, Indicator, Info, Readiness};
 use crate::api::Destination;
 use crate::database::Database;
@@ -59,6 +60,7 @@ pub struct Service {
     readiness: Readiness,
     parts: Vec<Part>,
     databases: Vec<Database>,
+    meters: Vec<Box<dyn Meter>>,
     registry: Option<(Eureka, Discovery)>,
 }
 
@@ -85,6 +87,7 @@ impl Service {
         if platform.binder.name() == "rabbit" {
             service.actuator = service.actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()));
         }
+        service.meters.push(Box::new(Uptime(std::time::Instant::now())));
         service.registry = platform.eureka.clone().map(|eureka| (eureka, platform.config.discovery.clone()));
         service
     }
@@ -106,6 +109,7 @@ impl Service {
             readiness,
             parts: Vec::new(),
             databases: Vec::new(),
+            meters: Vec::new(),
             registry: None,
         }
     }
@@ -114,6 +118,13 @@ impl Service {
     #[must_use]
     pub fn health(mut self, name: &'static str, indicator: impl Indicator) -> Self {
         self.actuator = self.actuator.indicator(name, indicator);
+        self
+    }
+
+    /// Shows the numbers of `meter` among the metrics.
+    #[must_use]
+    pub fn metrics(mut self, meter: impl Meter) -> Self {
+        self.meters.push(Box::new(meter));
         self
     }
 
@@ -159,6 +170,7 @@ impl Service {
             token: config.dead_letters_token.clone(),
         };
         self.databases.push(database.clone());
+        self.meters.push(Box::new(indicators::DeadLetters(database.clone())));
         self.actuator = self
             .actuator
             .indicator("deadLetters", indicators::DeadLetters(database.clone()))
@@ -188,6 +200,9 @@ impl Service {
             let presence = address::presence(name, &config, address).await;
             actuator = actuator.indicator("discoveryComposite", indicators::Discovery::new(&eureka, &presence));
             found = Some((eureka, presence));
+        }
+        if !self.meters.is_empty() {
+            actuator = actuator.endpoint(metrics::LINKS.iter().copied(), metrics::routes(self.meters));
         }
         let app = self.routes.merge(actuator.routes());
 

@@ -7,7 +7,8 @@
 //! - [`names`]: exchanges, queues and keys by their names; [`topology`]: declaring them
 //! - [`headers`]: header tables as JSON; [`message`]: messages as they go and come
 //! - [`publisher`]: sends that share a window of confirms
-//! - [`members`]: who is in a group; [`consumer`]: partitions, each an exclusive consumer of its queue
+//! - [`hold`]: an exclusive consumer, which is the lock of its queue
+//! - [`members`]: who is in a group; [`consumer`]: partitions, each with the hold of its queue
 //! - [`letters`]: reading the queue of dead letters
 //! - [`management`]: what only the management API tells; [`look`]: topics and tails
 //!
@@ -16,6 +17,7 @@
 
 mod consumer;
 mod headers;
+mod hold;
 mod letters;
 mod link;
 mod look;

@@ -1,5 +1,6 @@
 //! What the health of every service looks at.
 
+use crate::actuator::metrics::{Gauge, Meter};
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
 use crate::database::letters::summary::{Summary, summary};
@@ -65,7 +66,8 @@ impl Indicator for Db {
     }
 }
 
-/// `deadLetters`: how many events were given up. That harms nobody else: it is never DOWN for them.
+/// `deadLetters`: how many events were given up, as health and as metrics. That harms nobody else: health is never DOWN
+/// for them.
 #[derive(Debug, Clone)]
 pub struct DeadLetters(pub Database);
 
@@ -85,6 +87,32 @@ impl Indicator for DeadLetters {
         })
     }
 }
+
+#[async_trait]
+impl Meter for DeadLetters {
+    async fn gauges(&self) -> Vec<Gauge> {
+        let Ok(summary) = summary(&self.0).await else { return Vec::new() };
+        let gauge =
+            |name, description, unit, tag, value: i64| Gauge { name, description, unit, tag, value: value as f64 };
+        let open = |kind, count| gauge(OPEN, "Events that were given up", None, Some(("kind", kind)), count);
+        vec![
+            open("failed", summary.failed),
+            open("parked", summary.parked),
+            open("invalid", summary.invalid),
+            open("foreign", summary.foreign),
+            gauge("dead.letters.parked.keys", "Keys whose events wait", None, None, summary.parked_keys),
+            gauge(
+                "dead.letters.oldest.age",
+                "The age of the oldest dead letter",
+                Some("seconds"),
+                None,
+                summary.oldest_age_seconds,
+            ),
+        ]
+    }
+}
+
+const OPEN: &str = "dead.letters.open";
 
 /// `discoveryComposite`: what the registry lists, and how it says that this instance is. As in Spring, a registry that
 /// is away is told in words and harms nobody.

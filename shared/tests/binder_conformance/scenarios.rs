@@ -5,7 +5,7 @@
 //! - [`looking`]: topics, tails and health
 //! - [`deciding`]: effect or dead letter
 //! - [`parking`]: what comes behind an event that failed
-//! - [`repairing`]: replays and drops
+//! - [`repairing`]: replays and drops; [`importing`]: what others left
 //! - [`outages`]: databases and brokers that are away, and stops meanwhile
 //! - [`crashes`]: ends between any two steps
 //! - [`owners`]: more than one owner, and none
@@ -14,6 +14,7 @@ mod crashes;
 mod deciding;
 pub(crate) mod delivery;
 pub(crate) mod durability;
+pub(crate) mod importing;
 mod looking;
 mod outages;
 mod owners;

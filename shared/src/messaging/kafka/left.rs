@@ -28,7 +28,9 @@ pub(super) async fn read(link: &Link, binding: &ConsumerBinding) -> Result<Optio
     let opened = blocking("read dead letters", move || {
         let client: BaseConsumer<Said> = config.create_with_context(Said)?;
         let mut asked = TopicPartitionList::new();
-        ends.iter().for_each(|(partition, _)| drop(asked.add_partition(&topic, *partition)));
+        for (partition, _) in &ends {
+            asked.add_partition(&topic, *partition);
+        }
         let settled = client.committed_offsets(asked, ANSWER)?;
         let mut assignment = TopicPartitionList::new();
         for (partition, (first, _)) in &ends {
@@ -100,7 +102,9 @@ fn poll(client: &BaseConsumer<Said>, open: BTreeSet<i32>, most: usize) -> KafkaR
         match client.poll(ANSWER) {
             Some(Ok(record)) => {
                 polled.behind.insert(record.partition().unsigned_abs(), record.offset() + 1);
-                polled.letters.push(received(&record));
+                let mut letter = received(&record);
+                letter.origin.insert("partition".to_owned(), record.partition().into());
+                polled.letters.push(letter);
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(polled.open.remove(&partition)),
             Some(Err(error)) => return Err(error),

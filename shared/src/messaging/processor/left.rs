@@ -84,7 +84,7 @@ async fn take_over(database: &Database, destination: &str, read: &[Received]) ->
         let unique: Vec<&Received> = read.iter().filter(|letter| seen.insert(letter.id.as_str())).collect();
         let mut new = HashSet::new();
         for letter in unique {
-            let partition = original_partition(&letter.headers);
+            let partition = original_partition(letter);
             let won = inbox::take(&mut transaction, destination, partition, Outcome::Dead, &[&letter.id]).await?;
             if won.is_empty() {
                 continue;
@@ -107,8 +107,11 @@ fn is_copy(letter: &Received) -> bool {
     letter.headers.contains_key("x-original-group")
 }
 
-fn original_partition(headers: &Headers) -> u32 {
-    headers.get("x-original-partition").and_then(Value::as_u64).and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+/// The partition that the event stood in: as the letters stand, or as its way says, such as `products-1`.
+fn original_partition(letter: &Received) -> u32 {
+    let stands = letter.origin.get("partition").and_then(Value::as_u64).and_then(|at| u32::try_from(at).ok());
+    let way = || text(&letter.headers, "x-original-routingKey")?.rsplit_once('-')?.1.parse().ok();
+    stands.or_else(way).unwrap_or(0)
 }
 
 fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {

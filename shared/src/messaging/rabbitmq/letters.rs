@@ -1,6 +1,7 @@
 //! Reading the queue of dead letters: one exclusive reader, who takes single letters away and gives the rest back in
 //! order.
 
+use super::hold::Hold;
 use super::link::{Link, answer, channel};
 use super::message::received;
 use super::names::Names;
@@ -8,9 +9,7 @@ use super::topology::Topology;
 use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, Received};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions};
 
 /// Begins to read `D.G.dlq`, unless there is none or it is empty.
 pub(super) async fn read(link: &Link, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
@@ -23,18 +22,17 @@ pub(super) async fn read(link: &Link, binding: &ConsumerBinding) -> Result<Optio
     let channel = channel(&connection).await?;
     // The consumer is the lock; letters are got one by one, so that the broker and not we hold those that stay.
     answer("ask for one letter at a time", channel.basic_qos(1, BasicQosOptions::default())).await?;
-    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-    let consumed = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
-    let consumer = answer(&format!("be the only one who reads {queue}"), consumed).await?;
-    Ok(Some(Box::new(Queue { channel, queue, consumer: Some(consumer) })))
+    match Hold::take(channel, &queue).await? {
+        Some(hold) => Ok(Some(Box::new(Queue { queue, hold }))),
+        None => Err(BinderError::unavailable(format!("read {queue}"), anyhow::anyhow!("somebody else reads it"))),
+    }
 }
 
-/// A queue of dead letters, of which what was got and not acknowledged goes back when the channel is closed.
+/// A queue of dead letters, of which what was got and not acknowledged goes back when the channel is closed. The consumer
+/// gets the oldest letter.
 struct Queue {
-    channel: Channel,
     queue: String,
-    /// Has the oldest letter, until that is handed out.
-    consumer: Option<Consumer>,
+    hold: Hold,
 }
 
 #[async_trait]
@@ -42,7 +40,7 @@ impl DeadLetters for Queue {
     async fn next(&mut self, most: usize) -> Result<Vec<Received>, BinderError> {
         let mut letters = Vec::new();
         while letters.len() < most {
-            let got = self.channel.basic_get(self.queue.as_str().into(), BasicGetOptions::default());
+            let got = self.hold.channel()?.basic_get(self.queue.as_str().into(), BasicGetOptions::default());
             match answer(&format!("read {}", self.queue), got).await? {
                 Some(message) => letters.push(received(message.delivery, &self.queue)),
                 None => break,
@@ -55,24 +53,23 @@ impl DeadLetters for Queue {
 
     async fn settle(&mut self, remove: &[Position]) -> Result<(), BinderError> {
         for position in remove {
-            let gone = self.channel.basic_ack(position.0.cast_unsigned(), BasicAckOptions::default());
+            let tag = position.0.cast_unsigned();
+            let gone = self.hold.channel()?.basic_ack(tag, BasicAckOptions::default());
             answer(&format!("remove a letter from {}", self.queue), gone).await?;
         }
         Ok(())
     }
 
     async fn close(self: Box<Self>) -> Result<(), BinderError> {
-        // Its answer comes behind all that was acknowledged.
-        answer("end the reading of dead letters", self.channel.close(200, "read".into())).await
+        self.hold.close().await
     }
 }
 
 impl Queue {
     /// Adds the letter that the consumer was given, in front of those that were got since.
     fn first(&mut self, letters: &mut Vec<Received>) -> Result<(), BinderError> {
-        let Some(Some(delivery)) = self.consumer.as_mut().and_then(|consumer| consumer.next().now_or_never()) else {
-            return Ok(());
-        };
+        let delivery = self.hold.held().and_then(|(_, consumer)| consumer.next().now_or_never().flatten());
+        let Some(delivery) = delivery else { return Ok(()) };
         let delivery = delivery.map_err(|error| BinderError::unavailable("read dead letters", error))?;
         letters.insert(0, received(delivery, &self.queue));
         Ok(())
