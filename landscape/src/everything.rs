@@ -1,14 +1,16 @@
 //! The deployment diagram as code: four services, one binder, the registry, one process.
 
+use crate::token;
 use eureka_server::settings::Settings;
 use futures_util::future::{join, join_all};
-use shared::service::config::{BinderKind, Config, Variables};
+use shared::service::config::{BinderKind, Config, Token, Variables};
 use shared::service::platform::Platform;
 use shared::service::program::{listen, reachable};
 use shared::service::{Service, service_address};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// The variable and default of each port: composite, product, recommendation, review, registry.
 pub const PORTS: [(&str, u16, &str); 5] = [
@@ -37,6 +39,9 @@ impl Landscape {
     /// Takes the ports, opens the log and the databases, wires the services.
     pub async fn wire(variables: &Variables, mut config: Config) -> anyhow::Result<Self> {
         config.databases.share_out(variables, &["product", "recommendation", "review"])?;
+        if config.dead_letters_token.is_none() && config.host.is_loopback() {
+            config.dead_letters_token = local_token(&config)?;
+        }
         let mut listeners = Vec::with_capacity(PORTS.len());
         for (variable, default, _) in used_ports(&config) {
             listeners.push(listen(config.host, variable, variables.port(variable, *default)?).await?);
@@ -98,6 +103,19 @@ impl Landscape {
             }
         };
         services.into_iter().chain(registry).collect()
+    }
+}
+
+/// The token beside the data: whoever can read that may decide on its dead letters, and nobody else on this machine.
+fn local_token(config: &Config) -> anyhow::Result<Option<Token>> {
+    match (token::find_or_make(&config.data_dir), &config.events.binder) {
+        (Ok(token), _) => Ok(Some(token)),
+        (Err(error), BinderKind::Embedded) => Err(error),
+        (Err(error), _) => {
+            // With a broker and a database elsewhere nothing else needs the folder.
+            warn!(error = format!("{error:#}"), "nobody can decide on dead letters");
+            Ok(None)
+        }
     }
 }
 

@@ -1,31 +1,38 @@
-//! `landscape load`: writes composites against a running landscape, waits until all of them are visible, and verifies
-//! each one.
+//! `landscape load`: writes composites against a running landscape, deletes and reads some meanwhile, waits until
+//! everything is visible, and verifies each product.
 //!
 //! - this file: from the options to the verdict
-//! - `composite`: what is written, and whether an answer is that
-//! - `plan`: what all connections share: the next id, and looks
-//! - `writer`: the POSTs of one connection
+//! - `options`: those that are more than one number
+//! - `composite`: what is written, and what an answer shows of it; `fault`: what none may show
+//! - `model`: what was asked of each product and seen of it; pure
+//! - `pace`: when a request is due; `meter`: what is counted
+//! - `plan`: what all connections share; `worker`: the requests of one connection
 //! - `verify`: the wait for the last, and a look at each
 //! - `report`: rates and latencies
 
 mod composite;
+mod fault;
+mod meter;
+mod model;
+mod options;
+mod pace;
 mod plan;
 mod report;
 mod verify;
-mod writer;
+mod worker;
 
 use crate::output::until_closed;
 use anyhow::bail;
 use clap::Args;
+use options::{Mix, Rate, Share};
 use plan::Plan;
 use report::Report;
 use reqwest::Url;
-use serde::Serialize;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use tokio::task::JoinSet;
-use writer::Written;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How much to write, where, and what to measure.
 #[derive(Debug, Args)]
@@ -36,7 +43,19 @@ pub struct LoadArgs {
     /// How many connections write side by side
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Where the composite service answers
+    /// Requests a second, each at its time whatever became of those before; latencies count from then [default: each
+    /// connection sends as soon as it has its answer]
+    #[arg(long, value_name = "R")]
+    rate: Option<Rate>,
+    /// Creates, deletes and reads among the requests. What was deleted may be created again; deletes are of what was
+    /// accepted; a read must show no less than one before
+    #[arg(long, value_name = "C,D,R", default_value = "100,0,0")]
+    mix: Mix,
+    /// Share of the writes that are repeated under their Idempotency-Key once they are accepted. Leave it at 0% where
+    /// the landscape does not know such keys, as Java's
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    duplicate: Share,
+    /// Where the composite service answers; Java's will do
     #[arg(long, default_value = "http://localhost:8080")]
     url: Url,
     /// The first productId; the others follow it [default: one derived from the time, so that runs do not meet]
@@ -60,11 +79,12 @@ pub struct LoadArgs {
     timeout: u16,
 }
 
-/// Loads, prints what it measured, and fails if a composite was not accepted, is lost or is wrong.
+/// Loads, prints what it measured, and fails if something was not accepted, is lost, doubled, stale or wrong. Ctrl-C
+/// ends the writing, and what was written is verified; another one ends that.
 pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let json = args.json;
     let report = measure(args).await?;
-    until_closed(writeln!(io::stdout(), "{}", if json { report.json()? } else { report.text() }).map_err(Into::into))?;
+    until_closed(report.write(json, &mut io::stdout()))?;
     report.verdict()
 }
 
@@ -77,23 +97,35 @@ async fn measure(args: LoadArgs) -> anyhow::Result<Report> {
         bail!("productId {first_id} and the {} after it do not all fit into 32 bits", args.products - 1);
     }
     let plan = Arc::new(Plan::new(&args, first_id)?);
-    plan.check_free().await?;
+    plan.check_free(args.products).await?;
+    tokio::select! {
+        biased;
+        interrupted = interrupted_twice(&plan) => interrupted,
+        report = load(&args, &plan, first_id) => Ok(report),
+    }
+}
 
+async fn load(args: &LoadArgs, plan: &Arc<Plan>, first_id: i32) -> Report {
     let started = Instant::now();
-    let mut writers = JoinSet::new();
+    let (shown, mut workers) = (plan.clone(), JoinSet::new());
+    let shown = AbortOnDropHandle::new(tokio::spawn(async move { shown.meter.show().await }));
     for _ in 0..args.concurrency {
-        writers.spawn(writer::write(plan.clone()));
+        workers.spawn(worker::work(plan.clone()));
     }
-    let mut written = Written::new()?;
-    let mut last = Vec::new();
-    for one in writers.join_all().await {
-        let one = one?;
-        last.extend(one.accepted.last());
-        written.add(one)?;
-    }
-    let verdict = verify::verify(&plan, &written, &last).await;
-    plan.progress.finish_and_clear();
-    Ok(Report::new(&args, started, written, verdict))
+    let last: Vec<i32> = workers.join_all().await.into_iter().flatten().collect();
+    let ended = Instant::now();
+    drop(shown);
+    let verdict = verify::verify(plan, first_id, &last).await;
+    plan.meter.progress.finish_and_clear();
+    let counts = plan.meter.counts().clone();
+    Report::new(args, (started, ended), counts, &verdict)
+}
+
+async fn interrupted_twice(plan: &Plan) -> anyhow::Result<Report> {
+    tokio::signal::ctrl_c().await?;
+    plan.model().stop();
+    tokio::signal::ctrl_c().await?;
+    bail!("interrupted before everything was verified")
 }
 
 /// Ten ids a millisecond, more than anybody writes, and around again after some days.
@@ -102,35 +134,6 @@ fn free_id(products: i32) -> anyhow::Result<i32> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
     let room = i32::MAX.saturating_sub(LOWEST).saturating_sub(products).max(1);
     Ok(LOWEST + i32::try_from(now * 10 % u128::try_from(room)?)?)
-}
-
-/// How many things of one kind are named.
-const MOST_NAMED: usize = 10;
-
-/// Things of which the first few are named and all are counted.
-#[derive(Debug, Default, Serialize)]
-struct Named {
-    count: u64,
-    first: Vec<String>,
-}
-
-impl Named {
-    fn push(&mut self, name: String) {
-        self.count += 1;
-        if self.first.len() < MOST_NAMED {
-            self.first.push(name);
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.count += other.count;
-        self.first.extend(other.first);
-        self.first.truncate(MOST_NAMED);
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

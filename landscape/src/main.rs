@@ -8,7 +8,7 @@ use landscape::dead_letters::DeadLettersCommand;
 use landscape::everything::{Landscape, PORTS, used_ports};
 use landscape::load::LoadArgs;
 use landscape::topics::TopicsCommand;
-use landscape::{dead_letters, load, topics};
+use landscape::{dead_letters, load, token, topics};
 use shared::service::config::{self, BinderKind, Config, Variables};
 use shared::service::platform::Platform;
 use shared::service::program::{self, reachable};
@@ -31,10 +31,10 @@ enum Command {
     /// Looks at the topics of the event log, beside a running landscape
     #[command(subcommand)]
     Topics(TopicsCommand),
-    /// Looks at the events that were given up, through the running services
+    /// Looks at the events that were given up and decides on them, through the running services
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Writes composites to a running landscape, waits until they are visible, verifies each
+    /// Writes, deletes and reads composites of a running landscape, waits until all is visible, verifies each
     Load(LoadArgs),
     /// Ask the services of a running landscape whether they are ready
     Healthcheck,
@@ -65,7 +65,8 @@ async fn run(arguments: Arguments, variables: &Variables) -> anyhow::Result<()> 
         }
         Some(Command::DeadLetters(command)) => {
             let services = core_services(variables, &config)?;
-            dead_letters::run(command, &services).await
+            dead_letters::run(command, &services, || token::find(config.dead_letters_token.as_ref(), &config.data_dir))
+                .await
         }
         Some(Command::Load(args)) => load::run(args).await,
         Some(Command::Healthcheck) => {

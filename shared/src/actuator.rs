@@ -7,6 +7,7 @@ mod health;
 mod indicators;
 mod links;
 mod media;
+pub mod metrics;
 mod readiness;
 
 pub use health::{Health, Indicator, Status};

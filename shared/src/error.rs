@@ -34,6 +34,15 @@ pub enum ApiError {
         /// Which field could not be read, where that is known.
         details: Option<Box<Details>>,
     },
+    /// The client has not said who it is: 401, which asks for a token.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Nobody may do that here: 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The state of things does not allow it now: 409.
+    #[error("{0}")]
+    Conflict(String),
     /// The body is larger than is allowed: 413.
     #[error("{0}")]
     PayloadTooLarge(String),
@@ -83,6 +92,9 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unavailable { .. } | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -117,8 +129,13 @@ impl From<anyhow::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), self.to_string()).into_response();
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let said = match self {
+            Self::Unavailable { .. } | Self::Overloaded(_) => Some((header::RETRY_AFTER, "1")),
+            Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = said {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

@@ -53,7 +53,11 @@ pub trait Binder: Send + Sync + 'static {
     async fn consumer(&self, binding: &ConsumerBinding, database: &Database) -> Result<Box<dyn Consumer>, BinderError>;
 
     /// Keeps the broker's copy of a dead letter; returns once it is durable. Binders without a place for it do nothing.
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError>;
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError>;
+
+    /// Reads the place where the broker keeps the dead letters of a group: our copies, and what others left there. Where
+    /// letters can be removed, one reads at a time. `None` where there is nothing to read.
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError>;
 
     /// Whether the broker can be reached, asked now.
     async fn health(&self) -> BinderHealth;
@@ -98,6 +102,9 @@ pub trait Partition: Send + Sync {
     /// Its number, from 0.
     fn number(&self) -> u32;
 
+    /// Among how many partitions the keys of its destination are shared out now.
+    async fn count(&self) -> Result<u32, BinderError>;
+
     /// Waits for messages and hands out those that are there, in order; `None` when the partition is no longer ours.
     /// Cancel-safe. One batch is out at a time: settle it before the next.
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError>;
@@ -121,6 +128,20 @@ pub trait Partition: Send + Sync {
 pub trait Tail: Send {
     /// The next message with the number of its partition, or `None` when none is there now.
     async fn next(&mut self) -> Result<Option<(u32, Received)>, BinderError>;
+}
+
+/// The dead letters of a group as the broker keeps them. Dropping the reader gives back what it has not settled.
+#[async_trait]
+pub trait DeadLetters: Send {
+    /// The next ones, in order, at most `most` of them; none at the end.
+    async fn next(&mut self, most: usize) -> Result<Vec<Received>, BinderError>;
+
+    /// Settles what was handed out so far: those at `remove` go, where the broker lets single ones go; the others stay,
+    /// in order.
+    async fn settle(&mut self, remove: &[Position]) -> Result<(), BinderError>;
+
+    /// Ends the reading; returns once what was to go is gone.
+    async fn close(self: Box<Self>) -> Result<(), BinderError>;
 }
 
 /// What a producer sends to, and who must miss nothing of it.
@@ -233,6 +254,17 @@ pub struct DeadLetter {
     pub cause: String,
     /// How often it was tried.
     pub attempts: u32,
+}
+
+/// What became of the broker's copy of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// There is none.
+    Nowhere,
+    /// It stays for good, as history.
+    ForGood,
+    /// It stays until [`DeadLetters::settle`] removes it.
+    UntilRemoved,
 }
 
 /// Whether the broker can be reached.

@@ -23,6 +23,7 @@ pub mod telemetry;
 
 pub use address::{ServiceAddress, service_address};
 
+use crate::actuator::metrics::{self, Meter, Uptime};
 use crate::actuator::{Actuator, Indicator, Info, Readiness};
 use crate::api::Destination;
 use crate::database::Database;
@@ -35,6 +36,7 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use config::{Discovery, Limits};
+use dead_letters::DeadLetters;
 use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
@@ -59,6 +61,7 @@ pub struct Service {
     readiness: Readiness,
     parts: Vec<Part>,
     databases: Vec<Database>,
+    meters: Vec<Box<dyn Meter>>,
     registry: Option<(Eureka, Discovery)>,
 }
 
@@ -85,6 +88,7 @@ impl Service {
         if platform.binder.name() == "rabbit" {
             service.actuator = service.actuator.indicator("rabbit", indicators::Broker(platform.binder.clone()));
         }
+        service.meters.push(Box::new(Uptime(std::time::Instant::now())));
         service.registry = platform.eureka.clone().map(|eureka| (eureka, platform.config.discovery.clone()));
         service
     }
@@ -106,6 +110,7 @@ impl Service {
             readiness,
             parts: Vec::new(),
             databases: Vec::new(),
+            meters: Vec::new(),
             registry: None,
         }
     }
@@ -114,6 +119,13 @@ impl Service {
     #[must_use]
     pub fn health(mut self, name: &'static str, indicator: impl Indicator) -> Self {
         self.actuator = self.actuator.indicator(name, indicator);
+        self
+    }
+
+    /// Shows the numbers of `meter` among the metrics.
+    #[must_use]
+    pub fn metrics(mut self, meter: impl Meter) -> Self {
+        self.meters.push(Box::new(meter));
         self
     }
 
@@ -152,11 +164,19 @@ impl Service {
             retry: config.retry.clone(),
             remember: config.events.retention * 2,
         };
+        let letters = DeadLetters {
+            database: database.clone(),
+            binder: subscription.binder.clone(),
+            binding: subscription.binding.clone(),
+            token: config.dead_letters_token.clone(),
+        };
         self.databases.push(database.clone());
+        self.meters.push(Box::new(indicators::DeadLetters(database.clone())));
         self.actuator = self
             .actuator
+            .indicator("deadLetters", indicators::DeadLetters(database.clone()))
             .readiness_indicator("db", indicators::Db(database.clone()))
-            .endpoint(dead_letters::LINKS.iter().copied(), dead_letters::routes(database.clone()));
+            .endpoint(dead_letters::LINKS.iter().copied(), letters.routes());
         self.part(|stop| async move {
             let Subscription { binder, binding, database, .. } = &subscription;
             if !until_prepared(&stop, database).await {
@@ -181,6 +201,9 @@ impl Service {
             let presence = address::presence(name, &config, address).await;
             actuator = actuator.indicator("discoveryComposite", indicators::Discovery::new(&eureka, &presence));
             found = Some((eureka, presence));
+        }
+        if !self.meters.is_empty() {
+            actuator = actuator.endpoint(metrics::LINKS.iter().copied(), metrics::routes(self.meters));
         }
         let app = self.routes.merge(actuator.routes());
 

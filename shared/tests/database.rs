@@ -76,15 +76,16 @@ async fn letters_stand_in_order_as_they_were_written() {
         assert_eq!(parked.into_iter().collect::<Vec<_>>(), [(7, "id-1".to_owned())], "{database:?}");
         transaction.commit().await.unwrap();
 
-        let page = letters::page(&database, 0, 1000).await.unwrap();
+        let page = letters::page(&database, 0, 1000, None, None).await.unwrap();
         assert_eq!(page.iter().map(|letter| &letter.id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
         assert!(page.is_sorted_by_key(|letter| letter.sequence));
         assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 100);
         let mut transaction = database.begin().await.unwrap();
-        letters::sent(&mut transaction, &page[..295]).await.unwrap();
+        letters::sent(&mut transaction, &page[..295], false).await.unwrap();
         transaction.commit().await.unwrap();
         assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 5);
-        assert_eq!(letters::count(&database).await.unwrap(), 300);
+        assert_eq!(letters::count(&database, None, None).await.unwrap(), 300);
+        assert_eq!(letters::count(&database, Some(7), Some("failed")).await.unwrap(), 299);
 
         let first = letters::find(&database, "id-0").await.unwrap().unwrap();
         assert_eq!((first.key, first.partition, first.attempts, first.generation), (None, 3, 3, 0));

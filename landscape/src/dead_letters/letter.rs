@@ -12,22 +12,35 @@ pub(super) struct Page {
     pub(super) dead_letters: Vec<Letter>,
     /// What to ask for next; nothing after the last page.
     pub(super) next: Option<i64>,
+    #[serde(default)]
+    pub(super) summary: Summary,
+}
+
+/// How many letters of a service are open.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Summary {
+    pub(super) failed: u64,
+    pub(super) parked: u64,
+    pub(super) invalid: u64,
+    pub(super) wanted_replay: u64,
+    pub(super) wanted_drop: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Letter {
     sequence: i64,
-    id: String,
+    pub(super) id: String,
     destination: String,
     partition: u32,
-    key: Option<i32>,
-    kind: String,
+    pub(super) key: Option<i32>,
+    pub(super) kind: String,
     cause: String,
-    attempts: u32,
+    pub(super) attempts: u32,
     generation: u32,
     state: String,
-    wanted: Option<String>,
+    pub(super) wanted: Option<String>,
     created_at: String,
 }
 
@@ -35,7 +48,7 @@ pub(super) struct Letter {
 #[serde(rename_all = "camelCase")]
 pub(super) struct FullLetter {
     #[serde(flatten)]
-    letter: Letter,
+    pub(super) letter: Letter,
     headers: Value,
     origin: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,12 +64,27 @@ pub(super) const COLUMNS: [&str; 10] =
 const CAUSE_LENGTH: usize = 100;
 
 impl Letter {
-    pub(super) fn row(&self, service: &str) -> [String; COLUMNS.len()] {
+    /// Whether nobody has decided on it.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != "closed"
+    }
+
+    /// Whether the events of its key wait for it.
+    pub(super) fn parks(&self) -> bool {
+        matches!(self.kind.as_str(), "failed" | "parked")
+    }
+
+    /// As much of the cause as stands in a table.
+    pub(super) fn short_cause(&self) -> String {
         let mut cause = plain(&self.cause);
         if let Some((end, _)) = cause.char_indices().nth(CAUSE_LENGTH) {
             cause.truncate(end);
             cause.push('…');
         }
+        cause
+    }
+
+    pub(super) fn row(&self, service: &str) -> [String; COLUMNS.len()] {
         [
             service.to_owned(),
             self.sequence.to_string(),
@@ -67,7 +95,7 @@ impl Letter {
             self.attempts.to_string(),
             self.wanted.as_ref().map_or_else(|| self.state.clone(), |wanted| format!("{}, {wanted}", self.state)),
             self.created_at.clone(),
-            cause,
+            self.short_cause(),
         ]
     }
 

@@ -1,12 +1,18 @@
+//! The commands against small services that answer as ours do.
+
+mod deciding;
+
+use super::look::{list, show};
 use super::*;
 use axum::extract::{Path, Query};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// How many letters the service has.
-const LETTERS: i64 = 250;
+const LETTERS: i64 = 2500;
 
 fn letter(sequence: i64) -> Value {
     json!({
@@ -41,32 +47,38 @@ async fn serve(routes: Router) -> String {
     url
 }
 
-async fn services() -> Vec<(&'static str, String)> {
+async fn addresses() -> Vec<(&'static str, String)> {
     let routes = Router::new().route("/actuator/deadletters", get(page)).route("/actuator/deadletters/{id}", get(one));
     let empty = Router::new()
         .route("/actuator/deadletters", get(|| async { Json(json!({ "deadLetters": [], "total": 0, "next": null })) }));
     vec![("product", serve(routes).await), ("review", serve(empty).await)]
 }
 
+fn all_of(addresses: &[(&str, String)]) -> Services {
+    Services::new(addresses, &[]).unwrap()
+}
+
+async fn services() -> Services {
+    all_of(&addresses().await)
+}
+
 #[tokio::test]
 async fn all_pages_are_listed() {
     let mut out = Vec::new();
-    list(&services().await, false, &mut out).await.unwrap();
+    list(&services().await, &Filter::default(), false, &mut out).await.unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert_eq!(text.lines().count(), 1 + 250, "{text}");
+    assert_eq!(text.lines().count(), 1 + 2500, "{text}");
     assert!(text.starts_with("SERVICE  SEQUENCE  ID "), "{text}");
-    assert!(
-        text.lines().nth(1).unwrap().starts_with("product  1         id/1    products/1  -    failed  3 "),
-        "{text}"
-    );
+    let first: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().take(7).collect();
+    assert_eq!(first, ["product", "1", "id/1", "products/1", "-", "failed", "3"]);
     assert!(!text.contains('\u{1b}') && text.contains('…'), "{text}");
 
     let mut out = Vec::new();
-    list(&services().await, true, &mut out).await.unwrap();
+    list(&services().await, &Filter::default(), true, &mut out).await.unwrap();
     let lines: Vec<Value> =
         out.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    assert_eq!(lines.len(), 250);
-    assert_eq!((&lines[249]["service"], &lines[249]["sequence"]), (&"product".into(), &250.into()));
+    assert_eq!(lines.len(), 2500);
+    assert_eq!((&lines[2499]["service"], &lines[2499]["sequence"]), (&"product".into(), &2500.into()));
 }
 
 #[tokio::test]
@@ -88,12 +100,12 @@ async fn one_letter_is_shown_whole() {
 
 #[tokio::test]
 async fn a_service_that_is_away_is_named_and_the_others_are_listed() {
-    let mut services = services().await;
+    let mut services = addresses().await;
     services.insert(0, ("recommendation", "http://127.0.0.1:9".to_owned()));
     services.push(("other", serve(Router::new().fallback(|| async { StatusCode::BAD_GATEWAY })).await));
     let mut out = Vec::new();
-    let error = list(&services, true, &mut out).await.unwrap_err().to_string();
-    assert_eq!(out.split(|byte| *byte == b'\n').count(), 251);
+    let error = list(&all_of(&services), &Filter::default(), true, &mut out).await.unwrap_err().to_string();
+    assert_eq!(out.split(|byte| *byte == b'\n').count(), 2501);
     let (first, second) = error.split_once('\n').unwrap();
     assert!(first.starts_with("recommendation at http://127.0.0.1:9 cannot be reached: Connection refused"), "{error}");
     assert!(second.ends_with("answers 502 Bad Gateway"), "{error}");

@@ -1,10 +1,11 @@
 //! Rates and latencies.
 
+use super::LoadArgs;
+use super::fault::{Faults, Named};
+use super::meter::{Counts, Series};
 use super::verify::Verdict;
-use super::writer::Written;
-use super::{LoadArgs, Named};
+use crate::output::{Out, Table};
 use anyhow::bail;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -14,74 +15,104 @@ use std::time::Instant;
 pub(super) struct Report {
     products: u64,
     concurrency: u16,
+    /// What was asked for; nothing where the connections sent as fast as they could.
+    rate: Option<f64>,
+    requests_per_second: f64,
+    /// Accepted writes: created composites, and deleted ones.
     pub(super) accepted: u64,
+    pub(super) created: u64,
+    pub(super) deleted: u64,
+    pub(super) reads: u64,
+    pub(super) repeated: u64,
     pub(super) refused: u64,
     accepted_per_second: f64,
-    /// Events of the accepted composites.
+    /// Events of the accepted writes.
     events: u64,
-    /// From the first POST until all of them were visible; nothing when something is lost.
+    /// From the first request until all writes were visible; nothing when something is lost.
     pub(super) seconds: Option<f64>,
     events_per_second: Option<f64>,
-    post_millis: Latency,
+    pub(super) post_millis: Latency,
+    delete_millis: Latency,
+    read_millis: Latency,
     visible_millis: Latency,
     pub(super) late: u64,
     pub(super) failed: Named,
-    pub(super) lost: Named,
-    pub(super) wrong: Named,
+    pub(super) unanswered: Named,
+    #[serde(flatten)]
+    pub(super) faults: Faults,
 }
 
 #[derive(Debug, Serialize)]
-struct Latency {
+pub(super) struct Latency {
     samples: u64,
-    p50: f64,
+    pub(super) p50: f64,
     p99: f64,
     max: f64,
 }
 
 impl Report {
-    pub(super) fn new(args: &LoadArgs, started: Instant, written: Written, verdict: Verdict) -> Self {
-        let accepted = written.accepted.len() as u64;
-        let events = accepted * (1 + u64::from(args.recommendations) + u64::from(args.reviews));
+    /// Of a run whose writing began and ended then.
+    pub(super) fn new(
+        args: &LoadArgs,
+        (started, ended): (Instant, Instant),
+        counts: Counts,
+        verdict: &Verdict,
+    ) -> Self {
+        let accepted = counts.accepted();
+        let parts = 1 + u64::from(args.recommendations) + u64::from(args.reviews);
+        let events = counts.creates.count * parts + counts.deletes.count * 3;
         let seconds = |at: Instant| (at - started).as_secs_f64();
         let visible = verdict.visible_at.map(seconds);
+        let requests = accepted + counts.reads.count + counts.repeated;
         Self {
             products: u64::from(args.products.unsigned_abs()),
             concurrency: args.concurrency,
+            rate: args.rate.map(|rate| rate.0),
+            requests_per_second: requests as f64 / seconds(ended),
             accepted,
-            refused: written.refused,
-            accepted_per_second: written.accepted_at.map_or(0.0, |at| accepted as f64 / seconds(at)),
+            created: counts.creates.count,
+            deleted: counts.deletes.count,
+            reads: counts.reads.count,
+            repeated: counts.repeated,
+            refused: counts.refused,
+            accepted_per_second: counts.accepted_at.map_or(0.0, |at| accepted as f64 / seconds(at)),
             events,
             seconds: visible,
             events_per_second: visible.map(|seconds| events as f64 / seconds),
-            post_millis: Latency::of(&written.post),
-            visible_millis: Latency::of(&written.visible),
+            post_millis: Latency::of(&counts.creates),
+            delete_millis: Latency::of(&counts.deletes),
+            read_millis: Latency::of(&counts.reads),
+            visible_millis: Latency::of(&counts.visible),
             late: verdict.late,
-            failed: written.failed,
-            lost: verdict.lost,
-            wrong: verdict.wrong,
+            failed: counts.failed,
+            unanswered: counts.unanswered,
+            faults: counts.faults,
         }
     }
 
-    pub(super) fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+    pub(super) fn write(&self, json: bool, out: Out<'_>) -> anyhow::Result<()> {
+        let text = if json { serde_json::to_string(self)? } else { self.text()? };
+        Ok(writeln!(out, "{text}")?)
     }
 
-    pub(super) fn text(&self) -> String {
-        let Self { products, accepted, refused, accepted_per_second, events, late, failed, lost, wrong, .. } = self;
-        let visible = match (self.events_per_second, self.seconds) {
-            (Some(rate), Some(seconds)) => format!("{rate:.0} events/s: {events} events in {seconds:.3} s"),
-            _ => "never all".to_owned(),
-        };
-        let (post, until_visible) = (self.post_millis.text(), self.visible_millis.text());
-        let mut text = format!(
-            "accepted             {accepted} of {products}, {accepted_per_second:.0}/s, {refused} refused at first\n\
-             visible              {visible}\n\
-             POST                 {post}\n\
-             accepted to visible  {until_visible}\n\
-             verified             {accepted}: {late} late, {} lost, {} wrong",
-            lost.count, wrong.count,
-        );
-        for (what, named) in [("not accepted", failed), ("lost", lost), ("wrong", wrong)] {
+    /// A table, and what there is to say about it.
+    pub(super) fn text(&self) -> anyhow::Result<String> {
+        let mut table = Vec::new();
+        let rows = [
+            ("POST", self.created, &self.post_millis),
+            ("DELETE", self.deleted, &self.delete_millis),
+            ("GET", self.reads, &self.read_millis),
+            ("accepted to visible", self.visible_millis.samples, &self.visible_millis),
+        ];
+        let rows: Vec<_> = rows
+            .into_iter()
+            .filter(|(_, count, _)| *count > 0)
+            .map(|(what, count, took)| took.row(what, count))
+            .collect();
+        Table::new(["REQUEST", "COUNT", "P50 MS", "P99 MS", "MAX MS"]).write(&mut table, &rows)?;
+        let mut text = String::from_utf8(table)? + "\n" + &self.rates();
+        let lists = [("not accepted", &self.failed), ("unanswered reads", &self.unanswered)];
+        for (what, named) in lists.into_iter().chain(self.faults.by_name()) {
             if named.count > 0 {
                 text += &format!("\n\n{} {what}:\n  {}", named.count, named.first.join("\n  "));
                 if named.count > named.first.len() as u64 {
@@ -89,36 +120,46 @@ impl Report {
                 }
             }
         }
-        text
+        Ok(text)
     }
 
-    /// An error unless everything was accepted and is there.
+    fn rates(&self) -> String {
+        let Self {
+            created, products, refused, repeated, requests_per_second, accepted_per_second, events, late, ..
+        } = self;
+        let visible = match (self.events_per_second, self.seconds) {
+            (Some(rate), Some(seconds)) => format!("{rate:.0} events/s: {events} events in {seconds:.3} s"),
+            _ => "never all".to_owned(),
+        };
+        let asked = self.rate.map_or_else(String::new, |rate| format!(" of {rate}/s asked for"));
+        let faults = self.faults.by_name().map(|(what, named)| format!("{} {what}", named.count)).join(", ");
+        format!(
+            "created   {created} of {products}; {refused} refused at first, {repeated} repeated under their key\n\
+             requests  {requests_per_second:.0}/s{asked}, {accepted_per_second:.0} writes/s accepted\n\
+             visible   {visible}\n\
+             verified  {late} late, {faults}"
+        )
+    }
+
+    /// An error unless everything was accepted and is as it was asked for.
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
-        let not_accepted = self.products - self.accepted;
-        if not_accepted + self.lost.count + self.wrong.count > 0 {
-            let (lost, wrong) = (self.lost.count, self.wrong.count);
-            bail!(
-                "of {} composites {not_accepted} were not accepted, {lost} are lost and {wrong} are wrong",
-                self.products
-            );
+        if self.failed.count + self.faults.count() == 0 {
+            return Ok(());
         }
-        Ok(())
+        let faults = self.faults.by_name().map(|(what, named)| format!("{} {what}", named.count)).join(", ");
+        bail!("{} requests were not accepted; of {} composites are {faults}", self.failed.count, self.created)
     }
 }
 
 impl Latency {
-    fn of(micros: &Histogram<u64>) -> Self {
-        let millis = |micros| micros as f64 / 1000.0;
-        Self {
-            samples: micros.len(),
-            p50: millis(micros.value_at_quantile(0.5)),
-            p99: millis(micros.value_at_quantile(0.99)),
-            max: millis(micros.max()),
-        }
+    fn of(series: &Series) -> Self {
+        let millis = |quantile| series.millis(quantile);
+        Self { samples: series.micros.len(), p50: millis(0.5), p99: millis(0.99), max: millis(1.0) }
     }
 
-    fn text(&self) -> String {
-        let Self { samples, p50, p99, max } = self;
-        format!("p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms, {samples} samples")
+    fn row(&self, what: &str, count: u64) -> [String; 5] {
+        let millis = [self.p50, self.p99, self.max].map(|millis| format!("{millis:.2}"));
+        let [p50, p99, max] = millis;
+        [what.to_owned(), count.to_string(), p50, p99, max]
     }
 }

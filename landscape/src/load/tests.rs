@@ -2,48 +2,95 @@
 
 use super::*;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use shared::api::ProductAggregate;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
-/// What the service does with the number of a POST, counted from 0.
+/// What the service does with the number of a write, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Deed {
     Keep,
     Delay(Duration),
     Lose,
     DoubleReview,
+    /// Answers late.
+    Stall(Duration),
     /// Refuses it once.
     Refuse,
     Fail,
+    /// Says 200, as the first editions of the Java landscape do.
+    Old,
 }
 
 struct Fake {
     deed: fn(usize) -> Deed,
-    posts: usize,
+    writes: usize,
     kept: HashMap<i32, (Instant, ProductAggregate)>,
+    keys: HashSet<String>,
 }
 
 type Shared = Arc<Mutex<Fake>>;
+/// An answer that nothing comes after.
+type Answered = (StatusCode, [(&'static str, &'static str); 1]);
 
-async fn create(State(fake): State<Shared>, Json(mut composite): Json<ProductAggregate>) -> StatusCode {
-    let mut fake = fake.lock().unwrap();
-    let deed = (fake.deed)(fake.posts);
-    fake.posts += 1;
+impl Fake {
+    /// What becomes of the next write; nothing when it is answered already, by its key or by its deed.
+    fn next(&mut self, headers: &HeaderMap) -> Result<(Deed, StatusCode), Answered> {
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        if self.keys.contains(&key) {
+            return Err((StatusCode::ACCEPTED, [("retry-after", "0")]));
+        }
+        let deed = (self.deed)(self.writes);
+        self.writes += 1;
+        match deed {
+            Deed::Refuse => return Err((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")])),
+            Deed::Fail => return Err((StatusCode::BAD_GATEWAY, [("retry-after", "0")])),
+            _ => self.keys.insert(key),
+        };
+        Ok((deed, if deed == Deed::Old { StatusCode::OK } else { StatusCode::ACCEPTED }))
+    }
+}
+
+async fn create(
+    State(fake): State<Shared>,
+    headers: HeaderMap,
+    Json(mut composite): Json<ProductAggregate>,
+) -> Response {
+    let next = fake.lock().unwrap().next(&headers);
+    let (deed, status) = match next {
+        Ok(next) => next,
+        Err(answered) => return answered.into_response(),
+    };
+    if let Deed::Stall(time) = deed {
+        tokio::time::sleep(time).await;
+    }
     let mut visible_at = Instant::now();
     match deed {
-        Deed::Keep => {}
         Deed::Delay(time) => visible_at += time,
-        Deed::Lose => return StatusCode::ACCEPTED,
+        Deed::Lose => return status.into_response(),
         Deed::DoubleReview => composite.reviews.push(composite.reviews[0].clone()),
-        Deed::Refuse => return StatusCode::SERVICE_UNAVAILABLE,
-        Deed::Fail => return StatusCode::BAD_GATEWAY,
+        _ => {}
     }
-    fake.kept.insert(composite.product_id, (visible_at, composite));
-    StatusCode::ACCEPTED
+    fake.lock().unwrap().kept.insert(composite.product_id, (visible_at, composite));
+    status.into_response()
+}
+
+async fn delete(State(fake): State<Shared>, headers: HeaderMap, Path(id): Path<i32>) -> Response {
+    let mut fake = fake.lock().unwrap();
+    match fake.next(&headers) {
+        Ok((deed, status)) => {
+            if deed != Deed::Lose {
+                fake.kept.remove(&id);
+            }
+            status.into_response()
+        }
+        Err(answered) => answered.into_response(),
+    }
 }
 
 async fn find(State(fake): State<Shared>, Path(id): Path<i32>) -> Result<Json<ProductAggregate>, StatusCode> {
@@ -53,34 +100,65 @@ async fn find(State(fake): State<Shared>, Path(id): Path<i32>) -> Result<Json<Pr
     }
 }
 
-#[derive(clap::Parser)]
+#[derive(clap::Parser, Debug)]
 struct Cli {
     #[command(flatten)]
     load: LoadArgs,
 }
 
+fn parse<'a>(options: impl IntoIterator<Item = &'a str>) -> Result<LoadArgs, clap::Error> {
+    <Cli as clap::Parser>::try_parse_from(["load"].into_iter().chain(options)).map(|cli| cli.load)
+}
+
 async fn load(deed: fn(usize) -> Deed, options: &str) -> Report {
-    let fake: Shared = Arc::new(Mutex::new(Fake { deed, posts: 0, kept: HashMap::new() }));
+    let fake: Shared = Arc::new(Mutex::new(Fake { deed, writes: 0, kept: HashMap::new(), keys: HashSet::new() }));
     let routes = Router::new()
         .route("/product-composite", post(create))
-        .route("/product-composite/{id}", get(find))
+        .route("/product-composite/{id}", get(find).delete(delete))
         .with_state(fake);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async { axum::serve(listener, routes).await });
-    let options = ["load", "--url", &url].into_iter().chain(options.split(' '));
-    measure(<Cli as clap::Parser>::parse_from(options).load).await.unwrap()
+    measure(parse(["--url", &url].into_iter().chain(options.split(' '))).unwrap()).await.unwrap()
+}
+
+/// Lost, doubled, stale, wrong.
+fn faults(report: &Report) -> [u64; 4] {
+    report.faults.by_name().map(|(_, named)| named.count)
 }
 
 #[tokio::test]
 async fn everything_that_is_accepted_is_verified() {
     let report = load(|_| Deed::Keep, "--products 200 --concurrency 8 --sample 10").await;
     report.verdict().unwrap();
-    assert!(report.text().contains("accepted             200 of 200"), "{}", report.text());
-    let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+    assert!(report.text().unwrap().contains("created   200 of 200"), "{}", report.text().unwrap());
+    let mut json = Vec::new();
+    report.write(true, &mut json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!((&json["accepted"], &json["events"], &json["late"]), (&200.into(), &1400.into(), &0.into()));
+    assert_eq!((&json["lost"]["count"], &json["rate"]), (&0.into(), &serde_json::Value::Null));
     assert!(json["eventsPerSecond"].as_f64().unwrap() > 0.0, "{json}");
     assert!(json["visibleMillis"]["samples"].as_u64().unwrap() >= 10, "{json}");
+}
+
+#[tokio::test]
+async fn a_mix_at_a_rate_with_repeated_requests_is_verified() {
+    let options = "--products 300 --concurrency 8 --rate 2000 --mix 70,20,10 --duplicate 10% --sample 5";
+    let report = load(|number| if number % 50 == 7 { Deed::Refuse } else { Deed::Keep }, options).await;
+    report.verdict().unwrap();
+    assert_eq!((report.created, report.accepted), (300, 300 + report.deleted));
+    assert!(report.deleted > 40 && report.reads > 10 && report.repeated > 10 && report.refused > 3, "{report:?}");
+    let text = report.text().unwrap();
+    assert!(text.contains("\nDELETE ") && text.contains(" of 2000/s asked for"), "{text}");
+}
+
+#[tokio::test]
+async fn latencies_count_from_when_a_request_was_due() {
+    // Twenty requests are due within 200 ms, and the first holds up the one connection for 300.
+    let stall = |number| if number == 0 { Deed::Stall(Duration::from_millis(300)) } else { Deed::Keep };
+    let report = load(stall, "--products 20 --concurrency 1 --rate 100").await;
+    report.verdict().unwrap();
+    assert!(report.post_millis.p50 > 100.0, "{report:?}");
 }
 
 #[tokio::test]
@@ -88,8 +166,19 @@ async fn one_that_is_lost_fails_the_run_and_is_named() {
     let lose = |number| if number == 30 { Deed::Lose } else { Deed::Keep };
     let report = load(lose, "--products 100 --concurrency 4 --timeout 1 --first-id 500").await;
     assert!(report.verdict().is_err());
-    assert_eq!((report.lost.count, report.wrong.count, report.seconds), (1, 0, None));
-    assert!(report.lost.first[0].contains("404"), "{:?}", report.lost);
+    assert_eq!((faults(&report), report.seconds), ([1, 0, 0, 0], None));
+    assert!(report.faults.lost.first[0].contains("404"), "{:?}", report.faults);
+    assert!(report.text().unwrap().contains("1 lost:\n  product 5"), "{}", report.text().unwrap());
+}
+
+#[tokio::test]
+async fn deletions_that_are_lost_leave_what_is_stale() {
+    let lose = |number| if number >= 50 { Deed::Lose } else { Deed::Keep };
+    let report = load(lose, "--products 60 --concurrency 1 --timeout 1 --mix 1,1,0 --sample 1000").await;
+    let [lost, doubled, stale, wrong] = faults(&report);
+    assert!(lost > 0 && stale > 0 && doubled + wrong == 0, "{report:?}");
+    let verdict = report.verdict().unwrap_err().to_string();
+    assert!(verdict.contains(&format!("{lost} lost, 0 doubled, {stale} stale, 0 wrong")), "{verdict}");
 }
 
 #[tokio::test]
@@ -97,8 +186,8 @@ async fn a_review_that_is_there_twice_fails_the_run() {
     let double = |number| if number == 30 { Deed::DoubleReview } else { Deed::Keep };
     let report = load(double, "--products 100 --concurrency 4").await;
     assert!(report.verdict().is_err());
-    assert_eq!((report.lost.count, report.wrong.count), (0, 1));
-    assert!(report.wrong.first[0].contains("4 of 3 reviews"), "{:?}", report.wrong);
+    assert_eq!(faults(&report), [0, 1, 0, 0]);
+    assert!(report.faults.doubled.first[0].contains("4 of 3 reviews"), "{:?}", report.faults);
 }
 
 #[tokio::test]
@@ -111,11 +200,9 @@ async fn one_that_comes_late_moves_the_time() {
 }
 
 #[tokio::test]
-async fn a_refused_composite_is_sent_again() {
-    let refuse = |number| if number % 10 == 3 { Deed::Refuse } else { Deed::Keep };
-    let report = load(refuse, "--products 20 --concurrency 2").await;
+async fn the_first_editions_of_java_are_understood() {
+    let report = load(|_| Deed::Old, "--products 50 --concurrency 4 --mix 3,1,1").await;
     report.verdict().unwrap();
-    assert_eq!((report.accepted, report.refused), (20, 2));
 }
 
 #[tokio::test]
@@ -129,7 +216,16 @@ async fn another_answer_is_reported_and_many_end_the_run() {
 
 #[tokio::test]
 async fn a_landscape_that_is_not_there_is_named() {
-    let options = ["load", "--products", "1", "--concurrency", "1", "--url", "http://127.0.0.1:9"];
-    let error = measure(<Cli as clap::Parser>::parse_from(options).load).await.unwrap_err().to_string();
+    let options = ["--products", "1", "--concurrency", "1", "--url", "http://127.0.0.1:9"];
+    let error = measure(parse(options).unwrap()).await.unwrap_err().to_string();
     assert!(error.starts_with("http://127.0.0.1:9/product-composite cannot be reached: "), "{error}");
+}
+
+#[test]
+fn an_option_that_cannot_be_is_named_with_its_value() {
+    for (option, value) in [("--rate", "0"), ("--mix", "0,1,1"), ("--duplicate", "200%"), ("--timeout", "x")] {
+        let options = ["--products", "1", "--concurrency", "1", option, value];
+        let said = parse(options).unwrap_err().to_string();
+        assert!(said.contains(option) && said.contains(&format!("'{value}'")), "{said}");
+    }
 }

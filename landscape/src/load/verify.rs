@@ -1,9 +1,7 @@
 //! The wait for the last, and a look at each.
 
-use super::Named;
-use super::composite::Look;
+use super::fault::{Fault, Kind};
 use super::plan::Plan;
-use super::writer::Written;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use std::pin::pin;
@@ -12,25 +10,22 @@ use std::time::{Duration, Instant};
 /// The pause between two looks at what is late.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What became of the accepted composites.
+/// What became of the accepted writes; what is not as it should be is among the faults.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     /// When all of them were visible, if they were.
     pub(super) visible_at: Option<Instant>,
-    /// How many were not there when the last ones were, and came.
+    /// How many products were not as asked when the last ones were, and became so.
     pub(super) late: u64,
-    /// Those that were not there in time.
-    pub(super) lost: Named,
-    /// Those that were there with something else than what was written.
-    pub(super) wrong: Named,
 }
 
-/// Waits until the `last` composite of each connection is visible, then looks at each that was accepted.
+/// Waits until the `last` product of each connection is as it was asked for, then looks at each of all, from `first`.
 ///
 /// The time taken is that of the last ones, since events are applied nearly in order; one that comes later moves it.
-pub(super) async fn verify(plan: &Plan, written: &Written, last: &[i32]) -> Verdict {
+pub(super) async fn verify(plan: &Plan, first: i32, last: &[i32]) -> Verdict {
     let mut verdict = Verdict::default();
-    let (Some(accepted_at), Some(newest)) = (written.accepted_at, last.iter().max()) else { return verdict };
+    let accepted_at = plan.meter.counts().accepted_at;
+    let (Some(accepted_at), Some(newest)) = (accepted_at, last.iter().max()) else { return verdict };
     let deadline = accepted_at + plan.timeout;
 
     // The newest goes alone, so that many who look do not hold up what they look for.
@@ -39,51 +34,53 @@ pub(super) async fn verify(plan: &Plan, written: &Written, last: &[i32]) -> Verd
     let visible: Option<Vec<Instant>> = visible.into_iter().collect();
     verdict.visible_at = visible.and_then(|all| all.into_iter().max());
 
-    plan.progress.reset();
-    plan.progress.set_length(written.accepted.len() as u64);
-    plan.progress.set_message("verified");
+    let products = plan.model().len();
+    let progress = &plan.meter.progress;
+    progress.reset();
+    progress.set_length(products as u64);
+    progress.set_message("verified");
     // The newest first: they are the likeliest to be late.
-    let mut newest_first = written.accepted.clone();
-    newest_first.sort_unstable_by(|a, b| b.cmp(a));
-    let mut missing = look(plan, newest_first, &mut verdict.wrong, |_| plan.progress.inc(1)).await;
+    let newest_first = (0..products).rev().map(|at| first + i32::try_from(at).unwrap_or(i32::MAX));
+    let mut missing = look(plan, newest_first, || progress.inc(1)).await;
     verdict.visible_at.get_or_insert_with(Instant::now);
 
-    while !missing.is_empty() {
+    while !missing.is_empty() && Instant::now() <= deadline {
         tokio::time::sleep(PAUSE).await;
-        // Before the looks, so that everything is looked at once more after the time is up.
-        let over = Instant::now() > deadline;
-        let ids = missing.into_iter().map(|(id, _)| id).collect();
-        missing = look(plan, ids, &mut verdict.wrong, |look| {
-            if *look == Look::Complete {
-                verdict.late += 1;
-                verdict.visible_at = Some(Instant::now());
-            }
-        })
-        .await;
-        if over {
-            break;
+        let before = missing.len();
+        missing = look(plan, missing.into_iter(), || {}).await;
+        if missing.len() < before {
+            verdict.late += (before - missing.len()) as u64;
+            verdict.visible_at = Some(Instant::now());
         }
     }
     if !missing.is_empty() {
         verdict.visible_at = None;
     }
-    for (id, why) in missing {
-        verdict.lost.push(format!("product {id}: {why}"));
+    for id in missing {
+        // The time is up: what is missing now is told with the last answer.
+        let fault = match plan.look(id).await {
+            Ok(shown) => plan.model().missing(id, &shown),
+            Err(why) => Some(Fault::new(Kind::Lost, why)),
+        };
+        let fault = fault.and_then(|fault| plan.model().blame(id, fault));
+        if let Some(fault) = fault {
+            plan.meter.counts().faults.push(id, &fault);
+        }
     }
     verdict
 }
 
-/// Looks at each of `ids` once, and gives back those that are not there, with what is missing.
-async fn look(plan: &Plan, ids: Vec<i32>, wrong: &mut Named, mut seen: impl FnMut(&Look)) -> Vec<(i32, String)> {
+/// Looks at each of `ids` once, and gives back those that are not as they were asked for, and may still become so.
+async fn look(plan: &Plan, ids: impl Iterator<Item = i32>, mut seen: impl FnMut()) -> Vec<i32> {
     let mut missing = Vec::new();
     let looks = stream::iter(ids).map(async |id| (id, plan.look(id).await));
     let mut looks = pin!(looks.buffer_unordered(plan.concurrency.into()));
     while let Some((id, look)) = looks.next().await {
-        seen(&look);
-        match look {
-            Look::Complete => {}
-            Look::Incomplete(why) => missing.push((id, why)),
-            Look::Wrong(why) => wrong.push(format!("product {id}: {why}")),
+        seen();
+        let mut model = plan.model();
+        let arrived = look.is_ok_and(|shown| model.missing(id, &shown).is_none());
+        if !arrived && !model.is_blamed(id) {
+            missing.push(id);
         }
     }
     missing

@@ -7,24 +7,24 @@ use std::path::Path;
 use tempfile::TempDir;
 use testkit::eventually;
 
-async fn running() -> (TempDir, Landscape) {
+pub(crate) async fn running() -> (TempDir, Landscape) {
     let folder = tempfile::tempdir().unwrap();
     let landscape = Landscape::start(folder.path(), &[("PARTITIONS", "2")]).await;
     (folder, landscape)
 }
 
-async fn create(landscape: &Landscape, id: i32, name: &str) {
+pub(crate) async fn create(landscape: &Landscape, id: i32, name: &str) {
     let body = json!({ "productId": id, "name": name, "weight": 1, "reviews": [{ "reviewId": 1 }] });
     let answer = client().post(format!("{}/product-composite", landscape.composite())).json(&body).send().await;
     assert_eq!(answer.unwrap().status(), 202);
 }
 
-fn lines(text: &str) -> Vec<Value> {
+pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
 }
 
 /// Asserts that a command failed with one sentence, and returns it.
-fn sentence(ended: &Ended) -> &str {
+pub(crate) fn sentence(ended: &Ended) -> &str {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     let sentence = ended.stderr.strip_prefix("error: ").and_then(|rest| rest.strip_suffix('\n'));
     sentence.filter(|sentence| !sentence.contains('\n')).unwrap_or_else(|| panic!("more than a sentence: {ended:?}"))
@@ -75,59 +75,6 @@ async fn until_shown(tail: &Process, keys: &[i64]) {
         if found == keys { Ok(()) } else { Err(said) }
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_dead_letter_is_listed_and_shown() {
-    let (folder, landscape) = running().await;
-    let none = landscape.command(folder.path(), &["dead-letters", "list"]).await;
-    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "There are no dead letters.\n"));
-
-    create(&landscape, 7, "one").await;
-    create(&landscape, 7, "another").await;
-    let letter = eventually(SOON, "there is a dead letter", async || {
-        let listed = landscape.command(folder.path(), &["dead-letters", "list", "--json"]).await;
-        assert_eq!(listed.code, Some(0), "{listed:?}");
-        lines(&listed.stdout).pop().ok_or("none")
-    })
-    .await;
-    let said = ["service", "destination", "kind", "cause"].map(|field| letter[field].as_str().unwrap());
-    assert_eq!(said, ["product", "products", "invalid", "Duplicate key, Product Id: 7"]);
-    assert_eq!((&letter["key"], &letter["attempts"]), (&7.into(), &1.into()));
-
-    let id = letter["id"].as_str().unwrap();
-    let shown = landscape.command(folder.path(), &["dead-letters", "show", id, "--json"]).await;
-    let shown = lines(&shown.stdout).pop().unwrap();
-    assert_eq!((&shown["id"], &shown["body"]["data"]["name"]), (&id.into(), &"another".into()));
-    let shown = landscape.command(folder.path(), &["dead-letters", "show", id]).await;
-    assert!(shown.stdout.contains("cause        Duplicate key, Product Id: 7\n"), "{shown:?}");
-
-    let unknown = landscape.command(folder.path(), &["dead-letters", "show", "nothing"]).await;
-    assert_eq!(sentence(&unknown), "no service has a dead letter with the id \"nothing\"");
-}
-
-#[tokio::test]
-async fn a_load_is_accepted_and_verified() {
-    let (folder, landscape) = running().await;
-    let load = ["load", "--products", "200", "--concurrency", "8", "--json", "--url", landscape.composite()];
-    let ended = landscape.command(folder.path(), &load).await;
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((&report["accepted"], &report["events"]), (&200.into(), &1400.into()));
-    for count in ["failed", "lost", "wrong"] {
-        assert_eq!(report[count]["count"], 0, "{report:#}");
-    }
-    assert!(report["eventsPerSecond"].as_f64().unwrap() > 0.0, "{report:#}");
-}
-
-#[tokio::test]
-async fn a_load_over_what_is_there_is_refused() {
-    let (folder, landscape) = running().await;
-    create(&landscape, 1, "before").await;
-    verdict::all_settled(&landscape, folder.path()).await;
-    let load = ["load", "--products", "2", "--concurrency", "1", "--first-id", "1", "--url", landscape.composite()];
-    let ended = landscape.command(folder.path(), &load).await;
-    assert_eq!(sentence(&ended), "product 1 is there already: choose another --first-id");
 }
 
 #[tokio::test]

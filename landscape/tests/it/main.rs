@@ -3,6 +3,8 @@
 //! - [`crash`]: killed in the middle of a load, again and again
 //! - [`life`]: starts that fail, stops under load
 //! - [`commands`]: the command line beside a running landscape
+//! - [`dead_letters`]: likewise, with events that fail
+//! - [`load`]: the load, and whether it notices a landscape that lies
 //! - [`steps`]: what `test-em-all.sh` does, in process; and the script itself
 //! - [`alone`]: the four services as programs of their own
 //!
@@ -15,7 +17,9 @@
 mod alone;
 mod commands;
 mod crash;
+mod dead_letters;
 mod life;
+mod load;
 mod process;
 mod steps;
 mod verdict;

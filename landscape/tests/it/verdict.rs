@@ -19,6 +19,12 @@ async fn open(file: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(file).connect().await.unwrap()
 }
 
+/// Runs these statements in the database of a service that has started.
+pub(crate) async fn execute(data_dir: &Path, service: &str, sql: &'static str) {
+    let place = PLACES.iter().find(|place| place.service == service).unwrap();
+    sqlx::raw_sql(sql).execute(&mut open(&file(data_dir, place)).await).await.unwrap();
+}
+
 /// Writes down from now on what happens to the tables of a landscape that has started.
 pub(crate) async fn keep_history(data_dir: &Path) {
     for place @ Place { topic, part, content, .. } in &PLACES {

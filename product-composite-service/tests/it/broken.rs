@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use shared::database::Database;
 use shared::messaging::{
-    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer, ProducerBinding,
-    Tail, Topic,
+    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters, Outgoing, Producer,
+    ProducerBinding, Tail, Topic,
 };
 use std::sync::{Arc, Mutex};
 
@@ -73,8 +73,12 @@ impl Binder for Broken {
         self.inner.consumer(binding, database).await
     }
 
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
         self.inner.dead_letter(letter).await
+    }
+
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        self.inner.dead_letters(binding).await
     }
 
     async fn health(&self) -> BinderHealth {

@@ -26,6 +26,9 @@ async fn health_shows_what_the_service_needs() {
         "components": {
             "binders": {"status": "UP", "components": {"embedded": {"status": "UP", "details": {"version": null}}}},
             "db": {"status": "UP", "details": {"database": "SQLite", "validationQuery": "isValid()"}},
+            "deadLetters": {"status": "UP", "details": {
+                "open": 0, "failed": 0, "parked": 0, "invalid": 0, "foreign": 0, "parkedKeys": 0, "oldestAgeSeconds": 0
+            }},
             "diskSpace": {"status": "UP", "details": null},
             "livenessState": {"status": "UP"},
             "ping": {"status": "UP"},
@@ -89,7 +92,10 @@ async fn the_actuator_lists_what_there_is() {
     let link = |path: &str| json!({"href": format!("{base}{path}"), "templated": path.contains('{')});
     let expected = json!({"_links": {
         "self": link(""), "health": link("/health"), "health-path": link("/health/{*path}"), "info": link("/info"),
-        "deadletters": link("/deadletters"), "deadletters-id": link("/deadletters/{id}")
+        "deadletters": link("/deadletters"), "deadletters-id": link("/deadletters/{id}"),
+        "deadletters-replay": link("/deadletters/replay"), "deadletters-drop": link("/deadletters/drop"),
+        "deadletters-import": link("/deadletters/import"),
+        "metrics": link("/metrics"), "metrics-requiredMetricName": link("/metrics/{requiredMetricName}")
     }});
     assert_eq!(service.get("/actuator").await.json(), expected);
     service.stop().await;

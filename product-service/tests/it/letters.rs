@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api::PRODUCTS;
 use shared::messaging::{Headers, Outgoing};
-use testkit::{Answer, Sandbox};
+use testkit::{Answer, Running, Sandbox};
 
 const LETTERS: &str = "/actuator/deadletters";
 
@@ -14,7 +14,8 @@ async fn letters_are_listed_page_by_page() {
     for sandbox in Sandbox::on_each_database().await {
         let mut service = start(&sandbox).await;
         let empty = service.get(LETTERS).await;
-        assert_eq!((empty.status, empty.text()), (200, r#"{"deadLetters":[],"total":0,"next":null}"#));
+        let none = r#"{"deadLetters":[],"total":0,"next":null,"summary":{"open":0,"failed":0,"parked":0,"invalid":0,"foreign":0,"parkedKeys":0,"oldestAgeSeconds":0,"wantedReplay":0,"wantedDrop":0}}"#;
+        assert_eq!((empty.status, empty.text()), (200, none));
         let mut ids = Vec::new();
         for _ in 0..5 {
             ids.push(sandbox.publish(PRODUCTS, 1, "{bad").await);
@@ -105,7 +106,7 @@ async fn a_letter_is_shown_with_everything_it_came_with() {
 async fn what_cannot_be_listed_has_the_one_body() {
     for sandbox in Sandbox::on_each_database().await {
         let service = start(&sandbox).await;
-        let sentence = r#""Invalid query: after and limit are whole numbers"}"#;
+        let sentence = r#""Invalid query: after, limit and key are whole numbers"}"#;
         for (path, query, status, error, message) in [
             (LETTERS, "?after=x", 400, "Bad Request", sentence),
             (LETTERS, "?limit=-1", 400, "Bad Request", sentence),
@@ -120,6 +121,97 @@ async fn what_cannot_be_listed_has_the_one_body() {
         let answer = Answer::to(service.request(Method::PUT, LETTERS)).await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET,HEAD")));
         assert!(answer.failure().contains("Request method 'PUT' is not supported."));
+        service.stop().await;
+    }
+}
+
+/// A decision on dead letters, with a token or without.
+async fn decide(service: &Running, what: &str, token: Option<&str>, body: &str) -> Answer {
+    let request =
+        service.request(Method::POST, &format!("{LETTERS}/{what}")).header("content-type", "application/json");
+    let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+    Answer::to(request.body(body.to_owned())).await
+}
+
+#[tokio::test]
+async fn nobody_decides_without_the_token() {
+    let sandbox = Sandbox::new().await;
+    let service = start(&sandbox).await;
+    let off = decide(&service, "replay", Some("secret"), r#"{"all":true}"#).await;
+    assert_eq!(off.status, 403);
+    assert!(off.text().contains("DEAD_LETTERS_TOKEN turns them on"), "{}", off.text());
+    service.stop().await;
+
+    let sandbox = Sandbox::with([("DEAD_LETTERS_TOKEN", "secret")]).await;
+    let service = start(&sandbox).await;
+    for what in ["replay", "drop", "import"] {
+        for (token, sentence) in [
+            (None, "Decisions on dead letters need a bearer token"),
+            (Some("wrong"), "The token is not the one of DEAD_LETTERS_TOKEN"),
+        ] {
+            // Whatever else is wrong: who brings no token learns nothing more.
+            let answer = decide(&service, what, token, "{").await;
+            assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
+            assert!(answer.text().contains(sentence), "{}", answer.text());
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_understood_or_carried_out_says_why() {
+    let sandbox = Sandbox::with([("DEAD_LETTERS_TOKEN", "secret")]).await;
+    let mut service = start(&sandbox).await;
+    sandbox.create(PRODUCTS, 1, product(1, "a")).await;
+    let id = sandbox.create(PRODUCTS, 1, product(1, "b")).await;
+    service.letters(1).await;
+    for (body, status, sentence) in [
+        (r"{}", 400, "Exactly one of id, key and all must say which dead letters are meant"),
+        (r#"{"key":1,"all":true}"#, 400, "Exactly one of id, key and all"),
+        (r#"{"all":false}"#, 400, "Exactly one of id, key and all"),
+        (r#"{"key":"one"}"#, 400, r#""field":"key","value":"one""#),
+        (r#"{"keys":1}"#, 400, "keys"),
+        (r#"{"id":"nope"}"#, 404, "No dead letter found for id: nope"),
+        (r#"{"key":99}"#, 202, r#"{"wanted":0}"#),
+        (r#"{"all":true}"#, 202, r#"{"wanted":0}"#),
+    ] {
+        for what in ["replay", "drop"] {
+            let answer = decide(&service, what, Some("secret"), body).await;
+            assert_eq!(answer.status, status, "{what} {body}: {}", answer.text());
+            assert!(answer.text().contains(sentence), "{what} {body}: {}", answer.text());
+        }
+    }
+    let imported = decide(&service, "import", Some("secret"), "").await;
+    assert_eq!((imported.status, imported.text()), (200, r#"{"imported":0,"known":0,"more":false}"#));
+
+    let one = format!(r#"{{"id":"{id}"}}"#);
+    assert_eq!(decide(&service, "drop", Some("secret"), &one).await.text(), r#"{"wanted":1}"#);
+    service.letters(0).await;
+    let closed = decide(&service, "replay", Some("secret"), &one).await;
+    assert_eq!(closed.status, 409);
+    assert!(closed.text().contains("is closed already"), "{}", closed.text());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_open_is_counted() {
+    for sandbox in Sandbox::on_each_database().await {
+        let mut service = start(&sandbox).await;
+        for _ in 0..3 {
+            sandbox.publish(PRODUCTS, 1, "{bad").await;
+        }
+        service.letters(3).await;
+        let listed = service.get(&format!("{LETTERS}?kind=invalid&limit=2")).await.json();
+        assert_eq!((&listed["total"], &listed["summary"]["invalid"]), (&json!(3), &json!(3)));
+        assert_eq!(service.get(&format!("{LETTERS}?kind=failed")).await.json()["total"], 0);
+        assert_eq!(service.get(&format!("{LETTERS}?key=1")).await.json()["total"], 0, "it says no key");
+        let health = service.get("/actuator/health").await.json();
+        assert_eq!(
+            (&health["status"], &health["components"]["deadLetters"]["details"]["open"]),
+            (&json!("UP"), &json!(3))
+        );
+        let open = service.get("/actuator/metrics/dead.letters.open?tag=kind:invalid").await.json();
+        assert_eq!(open["measurements"][0]["value"], 3.0);
         service.stop().await;
     }
 }

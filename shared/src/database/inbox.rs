@@ -61,6 +61,22 @@ pub async fn mark_dead(connection: &mut AnyConnection, ids: &[&str]) -> Result<(
     Ok(())
 }
 
+/// Notes that an event that was dead takes effect now, in the transaction of that effect.
+pub async fn revive(
+    connection: &mut AnyConnection,
+    destination: &str,
+    partition: u32,
+    id: &str,
+) -> Result<(), sqlx::Error> {
+    let revived = sqlx::query(
+        "INSERT INTO inbox (outcome, destination, partition, decided_at, id, generation)
+         VALUES ('applied', $1, $2, $3, $4, 1)
+         ON CONFLICT (id) DO UPDATE SET outcome = 'applied', generation = inbox.generation + 1",
+    );
+    let now = jiff::Timestamp::now().as_millisecond();
+    revived.bind(destination).bind(i64::from(partition)).bind(now).bind(id).execute(connection).await.map(drop)
+}
+
 /// Forgets what was decided on a partition before `before`, at most `most` rows; an event with a letter, open or closed,
 /// is remembered: a second letter of it could not be written. To be called only when everything that could still be
 /// redelivered is younger.

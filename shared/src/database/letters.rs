@@ -1,5 +1,16 @@
 //! The events that were given up. A letter is written in the transaction that writes its inbox row: an event takes
 //! effect or becomes a dead letter, never both, never neither.
+//!
+//! - this file: writing and reading letters
+//! - [`wanted`]: what somebody asks for; [`decided`]: what becomes of it
+//! - [`summary`]: how many there are, and how old
+//!
+//! What must never happen: a letter that is closed and opened again; a letter of a key that is decided on before an
+//! older one of that key.
+
+pub mod decided;
+pub mod summary;
+pub mod wanted;
 
 use super::Database;
 use super::rows::{self, List};
@@ -18,6 +29,8 @@ pub enum Kind {
     Failed,
     /// It came behind an open letter of its key. Parks its key.
     Parked,
+    /// Another service left it on the broker. Parks nothing.
+    Foreign,
 }
 
 impl Kind {
@@ -26,6 +39,7 @@ impl Kind {
             Self::Invalid => "invalid",
             Self::Failed => "failed",
             Self::Parked => "parked",
+            Self::Foreign => "foreign",
         }
     }
 }
@@ -70,7 +84,7 @@ pub struct Letter {
     pub origin: String,
     /// The body.
     pub body: Vec<u8>,
-    /// `invalid`, `failed` or `parked`.
+    /// `invalid`, `failed`, `parked` or `foreign`.
     pub kind: String,
     /// The cause in words.
     pub cause: String,
@@ -80,7 +94,7 @@ pub struct Letter {
     pub generation: u32,
     /// `unsent` (the broker's copy is missing), `waiting` or `closed`.
     pub state: String,
-    /// `replay` or `drop`, where somebody asked for it.
+    /// `replay`, `replay-key` or `drop`, where somebody asked for it; see [`wanted::Wanted`].
     pub wanted: Option<String>,
     /// When it was written, in milliseconds since 1970.
     pub created_at: i64,
@@ -99,8 +113,9 @@ pub async fn write(
     for batch in letters.chunks(rows::most(connection)) {
         let sql = rows::statement(
             "INSERT INTO dead_letters
-                 (destination, partition, created_at, id, event_key, headers, origin, body, kind, cause, attempts) VALUES ",
-            List::Rows { given: 3, shared: "$1, $2, $3, ", columns: 8 },
+                 (destination, partition, created_at, id, event_key, headers, origin, body, kind, cause, attempts, state)
+             VALUES ",
+            List::Rows { given: 3, shared: "$1, $2, $3, ", columns: 9 },
             batch.len(),
             "",
         );
@@ -116,6 +131,8 @@ pub async fn write(
                 // PostgreSQL has no NUL in a text, and a letter must be writable whatever its cause says.
                 .bind(letter.cause.replace('\0', "\u{fffd}"))
                 .bind(i64::from(letter.attempts))
+                // Of what came from the broker's dead letters, no copy goes back there.
+                .bind(if letter.kind == Kind::Foreign { "waiting" } else { "unsent" })
         });
         query.execute(&mut *connection).await?;
     }
@@ -123,7 +140,8 @@ pub async fn write(
 }
 
 /// Which of `keys` are parked, and behind which letter: the first that is open. Never to be cached: it must see what
-/// was committed while this transaction waited for the inbox.
+/// was committed while this transaction waited for the inbox. Nobody decides on these letters until it ends, so that who
+/// decides on the last of a key sees what came to stand behind it.
 pub async fn parked(
     connection: &mut AnyConnection,
     destination: &str,
@@ -131,20 +149,48 @@ pub async fn parked(
 ) -> Result<HashMap<i32, String>, sqlx::Error> {
     let mut parked = HashMap::new();
     for batch in rows::padded(rows::most(connection), keys) {
-        let sql = rows::statement(
-            "SELECT event_key, id FROM dead_letters WHERE sequence IN (
-                 SELECT MIN(sequence) FROM dead_letters
-                 WHERE destination = $1 AND state <> 'closed' AND kind IN ('failed', 'parked') AND event_key IN ",
-            List::Keys { given: 1 },
-            batch.len(),
-            " GROUP BY event_key)",
-        );
-        let query = batch.into_iter().fold(sqlx::query(sql).bind(destination), |query, key| query.bind(*key));
-        for row in query.fetch_all(&mut *connection).await? {
-            parked.insert(row.try_get(0)?, row.try_get(1)?);
+        loop {
+            let first = first_open(connection, destination, &batch).await?;
+            if first.is_empty() || held(connection, &first).await? {
+                parked.extend(first.into_iter().map(|(_, key, id)| (key, id)));
+                break;
+            }
         }
     }
     Ok(parked)
+}
+
+/// The first open letter of each of `keys` that has one: sequence, key and id.
+async fn first_open(
+    connection: &mut AnyConnection,
+    destination: &str,
+    keys: &[&i32],
+) -> Result<Vec<(i64, i32, String)>, sqlx::Error> {
+    let sql = rows::statement(
+        "SELECT sequence, event_key, id FROM dead_letters WHERE sequence IN (
+             SELECT MIN(sequence) FROM dead_letters
+             WHERE destination = $1 AND state <> 'closed' AND kind IN ('failed', 'parked') AND event_key IN ",
+        List::Keys { given: 1 },
+        keys.len(),
+        " GROUP BY event_key)",
+    );
+    let query = keys.iter().fold(sqlx::query(sql).bind(destination), |query, key| query.bind(**key));
+    let rows = query.fetch_all(&mut *connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+/// Holds these letters as they are until the transaction ends, unless one of them was closed since it was read.
+async fn held(connection: &mut AnyConnection, letters: &[(i64, i32, String)]) -> Result<bool, sqlx::Error> {
+    let sql = rows::statement(
+        "UPDATE dead_letters SET state = state WHERE state <> 'closed' AND sequence IN ",
+        List::Keys { given: 0 },
+        letters.len().next_power_of_two(),
+        "",
+    );
+    let last = letters.len() - 1;
+    let sequences = (0..letters.len().next_power_of_two()).map(|at| letters[at.min(last)].0);
+    let held = sequences.fold(sqlx::query(sql), |query, sequence| query.bind(sequence));
+    Ok(held.execute(connection).await?.rows_affected() == letters.len() as u64)
 }
 
 /// The oldest letters of a partition that still need the broker's copy.
@@ -154,31 +200,46 @@ pub async fn unsent(database: &Database, destination: &str, partition: u32) -> R
     database.in_time(unsent).await?.iter().map(letter).collect()
 }
 
-/// Notes that the broker has its copy. A letter that somebody closed meanwhile stays closed.
-pub async fn sent(connection: &mut AnyConnection, letters: &[Letter]) -> Result<(), sqlx::Error> {
+/// Notes that the broker has its copy, and whether that is to go when the letter is closed. A letter that somebody closed
+/// meanwhile stays closed.
+pub async fn sent(connection: &mut AnyConnection, letters: &[Letter], copied: bool) -> Result<(), sqlx::Error> {
     for batch in rows::padded(rows::most(connection), letters) {
         let sql = rows::statement(
-            "UPDATE dead_letters SET state = 'waiting' WHERE state = 'unsent' AND sequence IN ",
-            List::Keys { given: 0 },
+            "UPDATE dead_letters SET state = 'waiting', copied = $1 WHERE state = 'unsent' AND sequence IN ",
+            List::Keys { given: 1 },
             batch.len(),
             "",
         );
-        let query = batch.into_iter().fold(sqlx::query(sql), |query, letter| query.bind(letter.sequence));
+        let query = sqlx::query(sql).bind(i32::from(copied));
+        let query = batch.into_iter().fold(query, |query, letter| query.bind(letter.sequence));
         query.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// The open letters behind `after`, in order, at most `limit`.
-pub async fn page(database: &Database, after: i64, limit: u32) -> Result<Vec<Letter>, sqlx::Error> {
-    let sql = select("WHERE state <> 'closed' AND sequence > $1 ORDER BY sequence LIMIT $2");
-    let page = sqlx::query(sql).bind(after).bind(i64::from(limit)).fetch_all(database.readers());
+/// The open letters behind `after`, in order, at most `limit`; of one key or kind where one is given.
+pub async fn page(
+    database: &Database,
+    after: i64,
+    limit: u32,
+    key: Option<i32>,
+    kind: Option<&str>,
+) -> Result<Vec<Letter>, sqlx::Error> {
+    let sql = select(
+        "WHERE state <> 'closed' AND sequence > $1 AND (event_key = $2 OR $2 IS NULL) AND (kind = $3 OR $3 IS NULL)
+         ORDER BY sequence LIMIT $4",
+    );
+    let page = sqlx::query(sql).bind(after).bind(key).bind(kind).bind(i64::from(limit)).fetch_all(database.readers());
     database.in_time(page).await?.iter().map(letter).collect()
 }
 
-/// How many letters are open.
-pub async fn count(database: &Database) -> Result<i64, sqlx::Error> {
-    let count = sqlx::query("SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed'").fetch_one(database.readers());
+/// How many letters are open; of one key or kind where one is given.
+pub async fn count(database: &Database, key: Option<i32>, kind: Option<&str>) -> Result<i64, sqlx::Error> {
+    let count = sqlx::query(
+        "SELECT COUNT(*) FROM dead_letters
+         WHERE state <> 'closed' AND (event_key = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL)",
+    );
+    let count = count.bind(key).bind(kind).fetch_one(database.readers());
     database.in_time(count).await?.try_get(0)
 }
 

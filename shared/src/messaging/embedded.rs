@@ -15,8 +15,8 @@ mod ownership;
 mod writer;
 
 use super::{
-    AUDIT_GROUP, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer,
-    ProducerBinding, Received, Tail, Topic,
+    AUDIT_GROUP, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters,
+    Outgoing, Producer, ProducerBinding, Received, Tail, Topic,
 };
 use crate::database::Database;
 use anyhow::Context;
@@ -78,9 +78,13 @@ impl Binder for EmbeddedBinder {
         )))
     }
 
-    async fn dead_letter(&self, _: &DeadLetter) -> Result<(), BinderError> {
+    async fn dead_letter(&self, _: &DeadLetter) -> Result<Copied, BinderError> {
         // The letters in the service's database are as durable as this log would be: there is no second copy.
-        Ok(())
+        Ok(Copied::Nowhere)
+    }
+
+    async fn dead_letters(&self, _: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        Ok(None)
     }
 
     async fn health(&self) -> BinderHealth {

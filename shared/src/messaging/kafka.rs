@@ -6,7 +6,8 @@
 //! - [`link`]: how things stand with them; what all clients have in common
 //! - [`topics`]: topics by their names, and making them
 //! - [`headers`]: headers in Spring's encodings; [`record`]: records as they go and come
-//! - [`publisher`]: sends that share [`transactions`]; [`letters`]: copies of dead letters
+//! - [`publisher`]: sends that share [`transactions`]
+//! - [`letters`]: copies of dead letters; [`left`]: reading them, and what others left beside them
 //! - [`group`]: a member of a group; [`consumer`]: its partitions; [`place`]: how far each has come
 //! - [`look`]: topics and tails
 //!
@@ -17,6 +18,7 @@ mod brokers;
 mod consumer;
 mod group;
 mod headers;
+mod left;
 mod letters;
 mod link;
 mod look;
@@ -29,7 +31,8 @@ mod transactions;
 pub use brokers::KafkaBrokers;
 
 use super::{
-    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Producer, ProducerBinding, Tail, Topic,
+    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters, Producer,
+    ProducerBinding, Tail, Topic,
 };
 use crate::database::Database;
 use async_trait::async_trait;
@@ -96,8 +99,14 @@ impl Binder for KafkaBinder {
         Ok(Box::new(consumer))
     }
 
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {
-        self.letters.write(letter).await
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
+        self.letters.write(letter).await?;
+        Ok(Copied::ForGood)
+    }
+
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        self.link.first_up().await?;
+        left::read(&self.link, binding).await
     }
 
     async fn health(&self) -> BinderHealth {

@@ -2,24 +2,32 @@
 //!
 //! This is the policy of the event layer, the same above every binder:
 //!
-//! - this file: one worker for each partition that is ours; waiting
+//! - this file: one worker for each partition that is ours
+//! - [`patience`]: how long to wait, and when to give up
 //! - [`apply`]: a batch in one transaction, or event by event where one is bad
 //! - [`give_up`]: dead letters, and the broker's copies of them
+//! - [`repair`]: replays and drops that somebody asked for, between batches
+//! - [`left`]: what stands in the broker's dead letters: copies that are to go, and what others left
 //!
 //! What must never happen: a message settled before [`apply`] or [`give_up`] has committed what became of it; a wait
 //! that neither a stop nor the loss of the partition ends.
 
 mod apply;
 mod give_up;
+mod left;
+mod patience;
+mod repair;
+
+pub use left::{ImportError, Imported, import};
 
 use super::event::Event;
 use super::failure::Failure;
-use super::retry::{RetryPolicy, Waiting};
+use super::retry::RetryPolicy;
 use super::{Binder, Consumer, ConsumerBinding, Partition};
 use crate::database::{Database, inbox};
+use patience::Outage;
 use serde::de::DeserializeOwned;
 use sqlx::AnyConnection;
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -71,6 +79,7 @@ pub async fn process<H: Handler>(
 ) {
     let subscription = Arc::new(subscription);
     let mut workers = JoinSet::new();
+    workers.spawn(left::remove_closed(subscription.clone(), stop.clone()));
     let mut outage = Outage::new("take partitions");
     loop {
         tokio::select! {
@@ -136,7 +145,13 @@ impl<H: Handler> Worker<H> {
         self.send_copies().await?;
         let mut outage = Outage::new("receive events");
         let mut prune_at = Instant::now() + PRUNE_EVERY;
+        let mut repair_at = Instant::now();
         loop {
+            // Between batches and when there are none: neither holds up the other.
+            if Instant::now() >= repair_at {
+                let more = self.repair().await?;
+                repair_at = Instant::now() + if more { Duration::ZERO } else { REPAIR_EVERY };
+            }
             let batch = tokio::select! {
                 // Unbiased, a batch is taken after the stop in more than half of all cases.
                 biased;
@@ -149,6 +164,7 @@ impl<H: Handler> Worker<H> {
                         continue;
                     }
                 },
+                () = tokio::time::sleep_until(repair_at.into()) => continue,
             };
             outage.over();
             let Some(last) = batch.messages.last() else { continue };
@@ -198,44 +214,8 @@ impl<H: Handler> Worker<H> {
     }
 }
 
+/// How often a partition looks for replays and drops.
+const REPAIR_EVERY: Duration = Duration::from_millis(500);
 /// How often old events are forgotten. While there are more, after every batch, and more than came with it.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_MOST: u32 = 1_000;
-
-/// A database or broker that is away: logged when it goes and when it is back, waited for in between.
-struct Outage {
-    attempt: &'static str,
-    waiting: Option<Waiting>,
-}
-
-impl Outage {
-    fn new(attempt: &'static str) -> Self {
-        Self { attempt, waiting: None }
-    }
-
-    /// Notes a failure; returns how long to wait.
-    fn pause(&mut self, error: impl Into<anyhow::Error>) -> Duration {
-        let attempt = self.attempt;
-        self.waiting
-            .get_or_insert_with(|| {
-                warn!(
-                    error = format!("{:#}", error.into()),
-                    "cannot {attempt}; events are held until this works again"
-                );
-                Waiting::new()
-            })
-            .pause()
-    }
-
-    /// Notes a success.
-    fn over(&mut self) {
-        if self.waiting.take().is_some() {
-            info!("can {} again", self.attempt);
-        }
-    }
-}
-
-/// How a log line names a key.
-fn key_text(key: Option<i32>) -> impl Display {
-    key.map_or_else(|| "none".to_owned(), |key| key.to_string())
-}

@@ -7,7 +7,9 @@
 //! - [`names`]: exchanges, queues and keys by their names; [`topology`]: declaring them
 //! - [`headers`]: header tables as JSON; [`message`]: messages as they go and come
 //! - [`publisher`]: sends that share a window of confirms
-//! - [`members`]: who is in a group; [`consumer`]: partitions, each an exclusive consumer of its queue
+//! - [`hold`]: an exclusive consumer, which is the lock of its queue
+//! - [`members`]: who is in a group; [`consumer`]: partitions, each with the hold of its queue
+//! - [`letters`]: reading the queue of dead letters
 //! - [`management`]: what only the management API tells; [`look`]: topics and tails
 //!
 //! What must never happen: a send that is promised without the broker's confirm; a partition given up in another way
@@ -15,6 +17,8 @@
 
 mod consumer;
 mod headers;
+mod hold;
+mod letters;
 mod link;
 mod look;
 mod management;
@@ -28,7 +32,8 @@ mod url;
 pub use url::RabbitUrl;
 
 use super::{
-    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Producer, ProducerBinding, Tail, Topic,
+    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters, Producer,
+    ProducerBinding, Tail, Topic,
 };
 use crate::database::Database;
 use async_trait::async_trait;
@@ -48,7 +53,7 @@ pub struct RabbitBinder {
     publishing: Link,
     /// Only a service that consumes has it.
     consuming: OnceLock<Link>,
-    dead_letters: Publisher,
+    copies: Publisher,
     management: Management,
 }
 
@@ -59,8 +64,8 @@ impl RabbitBinder {
         let management = Management::new(&url, management)?;
         let publishing = Link::start(url.clone(), format!("{name} publisher"));
         // Apart from events: what the broker refuses of a dead letter closes the channel.
-        let dead_letters = Publisher::new(publishing.clone(), Vec::new());
-        Ok(Self { url, name: name.to_owned(), publishing, consuming: OnceLock::new(), dead_letters, management })
+        let copies = Publisher::new(publishing.clone(), Vec::new());
+        Ok(Self { url, name: name.to_owned(), publishing, consuming: OnceLock::new(), copies, management })
     }
 
     fn consuming(&self) -> &Link {
@@ -85,8 +90,13 @@ impl Binder for RabbitBinder {
         Ok(Box::new(consumer.await?))
     }
 
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {
-        self.dead_letters.publish(vec![Publishing::dead_letter(letter)?]).await
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
+        self.copies.publish(vec![Publishing::dead_letter(letter)?]).await?;
+        Ok(Copied::UntilRemoved)
+    }
+
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        letters::read(self.consuming(), binding).await
     }
 
     async fn health(&self) -> BinderHealth {

@@ -1,33 +1,72 @@
-//! The dead letters of a service over HTTP: `GET /actuator/deadletters` and `/actuator/deadletters/{id}`.
+//! The dead letters of a service over HTTP.
+//!
+//! - this file: looking at them, `GET /actuator/deadletters` and `/actuator/deadletters/{id}`
+//! - [`decisions`]: what is to become of them, `POST /actuator/deadletters/{replay,drop,import}`
 
+mod decisions;
+
+use super::config::Token;
 use super::database_error;
 use crate::database::Database;
+use crate::database::letters::summary::{Summary, summary};
 use crate::database::letters::{self, Letter};
 use crate::error::{ApiError, error_body};
+use crate::messaging::{Binder, ConsumerBinding};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How these routes are listed in `/actuator`.
-pub const LINKS: &[(&str, &str)] = &[("deadletters", "deadletters"), ("deadletters-id", "deadletters/{id}")];
+pub const LINKS: &[(&str, &str)] = &[
+    ("deadletters", "deadletters"),
+    ("deadletters-id", "deadletters/{id}"),
+    ("deadletters-replay", "deadletters/replay"),
+    ("deadletters-drop", "deadletters/drop"),
+    ("deadletters-import", "deadletters/import"),
+];
 
 /// The most letters in one answer, and how many without a wish.
 const MOST: u32 = 1000;
 const USUAL: u32 = 100;
 
-/// The routes over the letters of `database`.
-pub fn routes(database: Database) -> Router {
-    Router::new()
-        .route("/actuator/deadletters", get(list))
-        .route("/actuator/deadletters/{id}", get(show))
-        .layer(from_fn(error_body))
-        .with_state(database)
+/// The letters of a service, and where they come from.
+#[derive(Clone)]
+pub struct DeadLetters {
+    /// Where the letters are.
+    pub database: Database,
+    /// Where others may have left some.
+    pub binder: Arc<dyn Binder>,
+    /// Of which group.
+    pub binding: ConsumerBinding,
+    /// What who decides on them must bring along; without it nobody may.
+    pub token: Option<Token>,
+}
+
+impl std::fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetters").field("binding", &self.binding).finish_non_exhaustive()
+    }
+}
+
+impl DeadLetters {
+    /// The routes over these letters.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/actuator/deadletters", get(list))
+            .route("/actuator/deadletters/{id}", get(show))
+            .route("/actuator/deadletters/replay", post(decisions::replay))
+            .route("/actuator/deadletters/drop", post(decisions::drop))
+            .route("/actuator/deadletters/import", post(decisions::import))
+            .layer(from_fn(error_body))
+            .with_state(self)
+    }
 }
 
 #[derive(Deserialize)]
@@ -35,6 +74,8 @@ struct Page {
     #[serde(default)]
     after: i64,
     limit: Option<u32>,
+    key: Option<i32>,
+    kind: Option<String>,
 }
 
 /// A page of letters.
@@ -45,6 +86,7 @@ struct Listed {
     total: i64,
     /// What `after` is for the next page, where there may be one.
     next: Option<i64>,
+    summary: Summary,
 }
 
 /// One letter with everything that is known of it; a body that is no text is given in Base64.
@@ -80,19 +122,28 @@ struct Shown {
 }
 
 async fn list(
-    State(database): State<Database>,
+    State(DeadLetters { database, .. }): State<DeadLetters>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Listed>, ApiError> {
-    let Query(page) = page.map_err(|_| ApiError::bad_request("Invalid query: after and limit are whole numbers"))?;
-    let limit = page.limit.unwrap_or(USUAL).clamp(1, MOST);
-    let letters = letters::page(&database, page.after, limit).await.map_err(database_error)?;
-    let total = letters::count(&database).await.map_err(database_error)?;
+    let invalid = |_| ApiError::bad_request("Invalid query: after, limit and key are whole numbers");
+    let Query(Page { after, limit, key, kind }) = page.map_err(invalid)?;
+    let limit = limit.unwrap_or(USUAL).clamp(1, MOST);
+    let kind = kind.as_deref();
+    let letters = letters::page(&database, after, limit, key, kind).await.map_err(database_error)?;
+    let summary = summary(&database).await.map_err(database_error)?;
+    let total = match (key, kind) {
+        (None, None) => summary.open,
+        _ => letters::count(&database, key, kind).await.map_err(database_error)?,
+    };
     let full = letters.len() == limit as usize;
     let next = letters.last().filter(|_| full).map(|letter| letter.sequence);
-    Ok(Json(Listed { dead_letters: letters.into_iter().map(shown).collect(), total, next }))
+    Ok(Json(Listed { dead_letters: letters.into_iter().map(shown).collect(), total, next, summary }))
 }
 
-async fn show(State(database): State<Database>, Path(id): Path<String>) -> Result<Json<Whole>, ApiError> {
+async fn show(
+    State(DeadLetters { database, .. }): State<DeadLetters>,
+    Path(id): Path<String>,
+) -> Result<Json<Whole>, ApiError> {
     let found = letters::find(&database, &id).await.map_err(database_error)?;
     let letter = found.ok_or_else(|| ApiError::NotFound(format!("No dead letter found for id: {id}")))?;
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! What the health of every service looks at.
 
+use crate::actuator::metrics::{Gauge, Meter};
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
+use crate::database::letters::summary::{Summary, summary};
 use crate::discovery::eureka::{Eureka, Presence};
 use crate::discovery::wire::Status as Remote;
 use crate::messaging::Binder;
@@ -63,6 +65,54 @@ impl Indicator for Db {
         Ok(Health::up().with("database", self.0.product()).with("validationQuery", "isValid()"))
     }
 }
+
+/// `deadLetters`: how many events were given up, as health and as metrics. That harms nobody else: health is never DOWN
+/// for them.
+#[derive(Debug, Clone)]
+pub struct DeadLetters(pub Database);
+
+#[async_trait]
+impl Indicator for DeadLetters {
+    async fn check(&self) -> anyhow::Result<Health> {
+        Ok(match summary(&self.0).await {
+            Ok(Summary { open, failed, parked, invalid, foreign, parked_keys, oldest_age_seconds, .. }) => Health::up()
+                .with("open", open)
+                .with("failed", failed)
+                .with("parked", parked)
+                .with("invalid", invalid)
+                .with("foreign", foreign)
+                .with("parkedKeys", parked_keys)
+                .with("oldestAgeSeconds", oldest_age_seconds),
+            Err(error) => Health::unknown().with("error", error.to_string()),
+        })
+    }
+}
+
+#[async_trait]
+impl Meter for DeadLetters {
+    async fn gauges(&self) -> Vec<Gauge> {
+        let Ok(summary) = summary(&self.0).await else { return Vec::new() };
+        let gauge =
+            |name, description, unit, tag, value: i64| Gauge { name, description, unit, tag, value: value as f64 };
+        let open = |kind, count| gauge(OPEN, "Events that were given up", None, Some(("kind", kind)), count);
+        vec![
+            open("failed", summary.failed),
+            open("parked", summary.parked),
+            open("invalid", summary.invalid),
+            open("foreign", summary.foreign),
+            gauge("dead.letters.parked.keys", "Keys whose events wait", None, None, summary.parked_keys),
+            gauge(
+                "dead.letters.oldest.age",
+                "The age of the oldest dead letter",
+                Some("seconds"),
+                None,
+                summary.oldest_age_seconds,
+            ),
+        ]
+    }
+}
+
+const OPEN: &str = "dead.letters.open";
 
 /// `discoveryComposite`: what the registry lists, and how it says that this instance is. As in Spring, a registry that
 /// is away is told in words and harms nobody.

@@ -75,6 +75,11 @@ pub(crate) trait Lab: Send + Sync + 'static {
     /// Opens the binder on a space, as one more process would.
     async fn binder(&self, address: &str) -> Arc<dyn Binder>;
 
+    /// How many dead letters of [`GROUP`] stand on the broker, where closed ones do not stay.
+    async fn copies(&self, _address: &str) -> Option<u64> {
+        None
+    }
+
     /// Makes everybody's partitions of a group free for others, while those who own them go on as if nothing were.
     async fn steal(&self, address: &str, binding: &ConsumerBinding);
 }
@@ -186,7 +191,7 @@ impl World {
 
     /// All open letters, in their order.
     pub(crate) async fn letters(&self) -> Vec<Letter> {
-        letters::page(&self.database, 0, 10_000).await.unwrap()
+        letters::page(&self.database, 0, 10_000, None, None).await.unwrap()
     }
 
     /// Waits for this number of letters, each with the broker's copy.
@@ -199,6 +204,16 @@ impl World {
             if done { Ok(letters) } else { Err(format!("{:?}", seen())) }
         })
         .await
+    }
+
+    /// Waits until no letter is open, and none of them is on the broker where closed ones do not stay.
+    pub(crate) async fn until_no_letters(&self) {
+        self.until_letters(0).await;
+        eventually(SOON, "no copies", async || match self.lab.copies(&self.address).await {
+            None | Some(0) => Ok(()),
+            Some(count) => Err(format!("{count} copies")),
+        })
+        .await;
     }
 
     /// What the inbox says of each event.

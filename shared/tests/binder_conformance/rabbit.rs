@@ -15,7 +15,7 @@ mod outages;
 mod owning;
 mod wire;
 
-use crate::lab::Lab;
+use crate::lab::{GROUP, Lab, THINGS};
 use crate::scenarios::{Scenario, scenarios};
 use async_trait::async_trait;
 use broker::Broker;
@@ -72,6 +72,7 @@ impl Lab for Rabbit {
             foreign::a_message_without_an_id_is_known_by_what_it_says,
             foreign::no_message_is_too_odd_for_the_database_or_the_broker,
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
+            foreign::what_java_left_is_imported_once,
             foreign::a_tail_leaves_the_audit_queues_as_they_were,
             owning::a_crashed_instance_is_stood_in_for_until_it_returns,
             owning::instances_of_a_service_with_a_file_find_each_other_too,
@@ -120,6 +121,11 @@ impl Lab for Rabbit {
         })
         .await;
         Arc::new(binder)
+    }
+
+    async fn copies(&self, address: &str) -> Option<u64> {
+        let broker: Broker = address.parse().unwrap();
+        Some(broker.count(&format!("{THINGS}.{GROUP}.dlq")).await)
     }
 
     async fn steal(&self, address: &str, _: &ConsumerBinding) {

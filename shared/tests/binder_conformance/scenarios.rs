@@ -5,6 +5,7 @@
 //! - [`looking`]: topics, tails and health
 //! - [`deciding`]: effect or dead letter
 //! - [`parking`]: what comes behind an event that failed
+//! - [`repairing`]: replays and drops; [`importing`]: what others left
 //! - [`outages`]: databases and brokers that are away, and stops meanwhile
 //! - [`crashes`]: ends between any two steps
 //! - [`owners`]: more than one owner, and none
@@ -13,10 +14,12 @@ mod crashes;
 mod deciding;
 pub(crate) mod delivery;
 pub(crate) mod durability;
+pub(crate) mod importing;
 mod looking;
 mod outages;
 mod owners;
 mod parking;
+mod repairing;
 
 use crate::lab::World;
 use futures_util::future::LocalBoxFuture;
@@ -65,6 +68,17 @@ pub(crate) fn all() -> Vec<Scenario> {
         deciding::a_handler_that_panics_does_not_block_its_partition,
         parking::a_failed_event_parks_its_key_and_no_other,
         parking::a_key_stays_parked_across_a_restart,
+        repairing::a_replay_applies_a_key_in_order_and_frees_it,
+        repairing::a_replay_that_fails_again_keeps_the_rest_of_its_key,
+        repairing::events_that_come_during_a_replay_come_behind_it,
+        repairing::a_letter_that_is_invalid_now_lets_its_key_go_on,
+        repairing::a_drop_has_no_effect_and_leaves_what_stands_behind,
+        repairing::an_invalid_letter_is_replayed_by_its_id_as_a_new_event,
+        repairing::two_replays_at_once_are_one,
+        repairing::a_redelivered_original_does_nothing_after_its_replay,
+        repairing::a_crash_during_a_replay_leaves_one_effect,
+        repairing::what_was_asked_for_while_nobody_ran_is_done_at_the_start,
+        repairing::random_failures_replays_drops_and_crashes_lose_double_and_invert_nothing,
         outages::a_locked_database_costs_time_and_nothing_else,
         outages::a_full_disk_costs_time_and_nothing_else,
         outages::an_unavailable_handler_is_asked_until_it_is_back,

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use shared::database::Database;
 use shared::messaging::{
-    Batch, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Partition, Position, Producer,
-    ProducerBinding, Tail, Topic,
+    Batch, Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters, Partition,
+    Position, Producer, ProducerBinding, Tail, Topic,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -64,11 +64,16 @@ impl Binder for Tampered {
         Ok(Box::new(TamperedConsumer { inner, at: self.at.clone() }))
     }
 
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
         (self.at)(Step::CopyAsked(letter.clone())).await?;
-        self.inner.dead_letter(letter).await?;
+        let copied = self.inner.dead_letter(letter).await?;
         self.copies.lock().unwrap().push(letter.clone());
-        (self.at)(Step::CopyKept).await
+        (self.at)(Step::CopyKept).await?;
+        Ok(copied)
+    }
+
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        self.inner.dead_letters(binding).await
     }
 
     async fn health(&self) -> BinderHealth {
@@ -115,6 +120,10 @@ struct TamperedPartition {
 impl Partition for TamperedPartition {
     fn number(&self) -> u32 {
         self.inner.number()
+    }
+
+    async fn count(&self) -> Result<u32, BinderError> {
+        self.inner.count().await
     }
 
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {

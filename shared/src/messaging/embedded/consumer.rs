@@ -90,6 +90,11 @@ impl Partition for EmbeddedPartition {
         self.held.partition()
     }
 
+    async fn count(&self) -> Result<u32, BinderError> {
+        let count = self.log.partitions(self.topic).await;
+        count.map_err(|error| BinderError::unavailable("count the partitions", error))
+    }
+
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {
         loop {
             if self.held.is_wanted_back() {

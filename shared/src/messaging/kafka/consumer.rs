@@ -22,6 +22,8 @@ pub(super) struct KafkaConsumer {
     link: Link,
     binding: ConsumerBinding,
     member: Arc<Member>,
+    /// How many partitions the topic has.
+    count: u32,
     /// Whether the topics may be gone.
     doubtful: bool,
 }
@@ -29,25 +31,25 @@ pub(super) struct KafkaConsumer {
 impl KafkaConsumer {
     pub(super) async fn join(link: &Link, binding: &ConsumerBinding) -> Result<Self, BinderError> {
         link.first_up().await?;
-        declare(link, binding).await?;
+        let count = declare(link, binding).await?;
         let member = Arc::new(Member::join(link, &binding.destination, &binding.group)?);
-        Ok(Self { link: link.clone(), binding: binding.clone(), member, doubtful: false })
+        Ok(Self { link: link.clone(), binding: binding.clone(), member, count, doubtful: false })
     }
 }
 
-/// Makes the topics of events and of dead letters.
-async fn declare(link: &Link, binding: &ConsumerBinding) -> Result<(), BinderError> {
+/// Makes the topics of events and of dead letters; returns how many partitions they have.
+async fn declare(link: &Link, binding: &ConsumerBinding) -> Result<u32, BinderError> {
     let ConsumerBinding { destination, group, partitions, .. } = binding;
     let count = topics::declare(link, &Wanted::events(destination, *partitions)).await?;
     topics::declare(link, &Wanted::letters(destination, group, count)).await?;
-    Ok(())
+    Ok(count)
 }
 
 #[async_trait]
 impl Consumer for KafkaConsumer {
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError> {
         if self.doubtful {
-            declare(&self.link, &self.binding).await?;
+            self.count = declare(&self.link, &self.binding).await?;
             self.doubtful = false;
         }
         let assigned = self.member.assigned().await;
@@ -57,8 +59,8 @@ impl Consumer for KafkaConsumer {
         let ready = Arc::new(Notify::new());
         let waker = ready.clone();
         taken.queue.set_nonempty_callback(move || waker.notify_one());
-        let batch = self.binding.batch as usize;
-        Ok(Box::new(KafkaPartition { taken, ready, batch, member: self.member.clone() }))
+        let (batch, count) = (self.binding.batch as usize, self.count);
+        Ok(Box::new(KafkaPartition { taken, ready, batch, count, member: self.member.clone() }))
     }
 
     async fn leave(self: Box<Self>) {
@@ -70,6 +72,7 @@ struct KafkaPartition {
     taken: Taken,
     ready: Arc<Notify>,
     batch: usize,
+    count: u32,
     member: Arc<Member>,
 }
 
@@ -103,6 +106,10 @@ impl KafkaPartition {
 impl Partition for KafkaPartition {
     fn number(&self) -> u32 {
         self.taken.partition
+    }
+
+    async fn count(&self) -> Result<u32, BinderError> {
+        Ok(self.count)
     }
 
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {

@@ -29,7 +29,7 @@ pub(super) async fn topics(link: &Link) -> Result<Vec<Topic>, BinderError> {
 /// who looks after which group.
 // In a thread that may wait.
 #[expect(clippy::disallowed_methods)]
-fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+pub(super) fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
     let since = Instant::now();
     loop {
         match question() {
@@ -162,7 +162,7 @@ pub(super) async fn tail(
 }
 
 /// The partitions of a topic with their first offsets and their ends; none where there is no such topic.
-fn ends(client: &Client<Said>, name: &str) -> KafkaResult<Vec<(i32, (i64, i64))>> {
+pub(super) fn ends(client: &Client<Said>, name: &str) -> KafkaResult<Vec<(i32, (i64, i64))>> {
     let metadata = client.fetch_metadata(Some(name), ANSWER)?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
     let partitions = topic.into_iter().flat_map(|topic| topic.partitions());

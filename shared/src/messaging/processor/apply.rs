@@ -1,6 +1,7 @@
 //! A batch in one transaction; event by event where that fails, so that a bad event costs only itself.
 
-use super::{Handler, Left, Outage, Worker};
+use super::patience::{Outage, Tries};
+use super::{Handler, Left, Worker};
 use crate::database::inbox::{self, Outcome};
 use crate::database::letters::{self, Kind, NewLetter};
 use crate::messaging::Received;
@@ -12,7 +13,7 @@ use sqlx::AnyConnection;
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use tracing::{info, warn};
+use tracing::info;
 
 /// What one transaction leaves to do.
 #[derive(PartialEq)]
@@ -48,32 +49,17 @@ impl<H: Handler> Worker<H> {
 
     /// Brings one message to its end, with as many attempts as its failure deserves.
     async fn apply_one(&self, message: &Received) -> Result<(), Left> {
-        let mut outage = Outage::new("apply an event");
-        let mut attempts = 0;
+        let mut tries = Tries::of(&message.id);
         loop {
-            let failure = match self.attempt(std::slice::from_ref(message)).await {
+            match self.attempt(std::slice::from_ref(message)).await {
                 Ok(applied) => {
-                    outage.over();
+                    tries.over();
                     return self.conclude(applied).await;
                 }
-                Err(failure) => failure,
-            };
-            match failure {
-                Failure::Unavailable(error) => self.wait(outage.pause(error)).await?,
-                Failure::Invalid(cause) => return self.give_up(message, Kind::Invalid, cause, attempts + 1).await,
-                Failure::Failed(error) => {
-                    attempts += 1;
-                    if attempts >= self.subscription.retry.max_attempts {
-                        return self.give_up(message, Kind::Failed, format!("{error:#}"), attempts).await;
-                    }
-                    warn!(
-                        id = message.id,
-                        attempts,
-                        error = format!("{error:#}"),
-                        "an event failed; it is tried again"
-                    );
-                    self.wait(self.subscription.retry.pause(attempts)).await?;
-                }
+                Err(failure) => match tries.after(failure, &self.subscription.retry) {
+                    Ok(pause) => self.wait(pause).await?,
+                    Err(given_up) => return self.give_up(message, given_up).await,
+                },
             }
         }
     }
@@ -124,12 +110,20 @@ impl<H: Handler> Worker<H> {
         let events: Vec<Event<H::Payload>> =
             events.into_iter().map(|(_, event)| event).filter(|event| !parked.contains_key(&event.key())).collect();
         if !events.is_empty() {
-            // A panic is a bug that this event meets: it fails, and what stands behind it goes on.
-            let applied = AssertUnwindSafe(self.subscription.handler.apply(&mut transaction, &events)).catch_unwind();
-            applied.await.unwrap_or_else(|panic| Err(Failure::Failed(panicked(&*panic))))?;
+            self.handle(&mut transaction, &events).await?;
         }
         transaction.commit().await?;
         Ok(applied)
+    }
+
+    /// Has the handler apply `events`. A panic is a bug that an event meets: it fails, and what stands behind it goes on.
+    pub(super) async fn handle(
+        &self,
+        connection: &mut AnyConnection,
+        events: &[Event<H::Payload>],
+    ) -> Result<(), Failure> {
+        let applied = AssertUnwindSafe(self.subscription.handler.apply(connection, events)).catch_unwind();
+        applied.await.unwrap_or_else(|panic| Err(Failure::Failed(panicked(&*panic))))
     }
 
     /// Writes a letter for each of `events` whose key is parked, in order, behind the letter that parks it.

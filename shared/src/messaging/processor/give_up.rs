@@ -1,11 +1,12 @@
 //! Giving up on an event, in steps that a crash may stand between: the letter and the inbox row in one transaction;
 //! then the broker's copy, confirmed; then the letter waits; then, elsewhere, the original is settled.
 
-use super::{Handler, Left, Outage, Worker, key_text};
+use super::patience::{GivenUp, Outage, key_text};
+use super::{Handler, Left, Worker};
 use crate::database::inbox::{self, Outcome};
 use crate::database::letters::{self, Kind, Letter, NewLetter};
 use crate::messaging::event::readable_key;
-use crate::messaging::{BinderError, DeadLetter, Headers, Received};
+use crate::messaging::{BinderError, Copied, DeadLetter, Headers, Received};
 use tracing::{error, warn};
 
 /// How long the cause in a copy may be where the broker refused a longer one.
@@ -13,13 +14,8 @@ const SHORT_CAUSE: usize = 500;
 
 impl<H: Handler> Worker<H> {
     /// Makes `message` a dead letter, unless another owner has decided on it.
-    pub(super) async fn give_up(
-        &self,
-        message: &Received,
-        kind: Kind,
-        cause: String,
-        attempts: u32,
-    ) -> Result<(), Left> {
+    pub(super) async fn give_up(&self, message: &Received, given_up: GivenUp) -> Result<(), Left> {
+        let GivenUp { kind, cause, attempts } = given_up;
         let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
         let key = readable_key(&message.body);
         let letter = NewLetter { key, kind, cause, attempts, ..NewLetter::of(message) };
@@ -67,14 +63,18 @@ impl<H: Handler> Worker<H> {
                     continue;
                 }
             };
+            let mut removable = false;
             for letter in &unsent {
-                while let Err(error) = self.send_copy(letter).await {
-                    self.wait(outage.pause(error)).await?;
-                }
+                removable |= loop {
+                    match self.send_copy(letter).await {
+                        Ok(copied) => break copied == Copied::UntilRemoved,
+                        Err(error) => self.wait(outage.pause(error)).await?,
+                    }
+                };
             }
             let noted = async {
                 let mut transaction = database.begin().await?;
-                letters::sent(&mut transaction, &unsent).await?;
+                letters::sent(&mut transaction, &unsent, removable).await?;
                 transaction.commit().await
             };
             if let Err(error) = database.in_time(noted).await {
@@ -87,7 +87,7 @@ impl<H: Handler> Worker<H> {
 
     /// Sends one copy; where the broker refuses it, a shorter one; where it refuses that too, none, since only a
     /// broker that is away may hold the partition.
-    async fn send_copy(&self, letter: &Letter) -> Result<(), BinderError> {
+    async fn send_copy(&self, letter: &Letter) -> Result<Copied, BinderError> {
         let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
         let mut copy = DeadLetter {
             id: letter.id.clone(),
@@ -110,7 +110,7 @@ impl<H: Handler> Worker<H> {
             Err(error @ BinderError::Refused { .. }) => {
                 let error = format!("{:#}", anyhow::Error::from(error));
                 warn!(id = letter.id, error, "the broker takes no copy of this dead letter; it stands in the database");
-                Ok(())
+                Ok(Copied::Nowhere)
             }
             other => other,
         }

@@ -1,16 +1,17 @@
-//! Partitions, each the exclusive consumer of its queue on a channel of its own. The exclusive consumer is the lock:
-//! the broker lets no second one in, and frees the queue when the channel is gone, however that came.
+//! Partitions, each the exclusive consumer of its queue on a channel of its own: the broker frees the queue when the
+//! channel is gone, however that came.
 
-use super::link::{Link, answer, channel, in_time};
+use super::hold::Hold;
+use super::link::{Link, answer, channel};
 use super::members::Members;
 use super::message::received;
 use super::names::Names;
-use super::topology::{ACCESS_REFUSED, NOT_FOUND, PASSIVE, Topology, reply_code};
+use super::topology::{PASSIVE, Topology};
 use crate::database::Database;
 use crate::messaging::{Batch, BinderError, Consumer, ConsumerBinding, Partition, Position, Received};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use std::collections::BTreeMap;
@@ -120,23 +121,16 @@ impl RabbitConsumer {
         answer("limit what is sent ahead", channel.basic_qos(ahead, BasicQosOptions::default())).await?;
         let stood_here = channel.queue_declare(queue.into(), PASSIVE, FieldTable::default());
         let stood_here = answer(&format!("look at the queue {queue}"), stood_here).await?.message_count();
-        let exclusive = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
-        let consumed = channel.basic_consume(queue.into(), "".into(), exclusive, FieldTable::default());
-        let attempt = format!("consume {queue}");
-        let consumer = match in_time(&attempt, consumed).await? {
-            Ok(consumer) => consumer,
-            // Somebody was faster, or the queue has just been deleted.
-            Err(error) if matches!(reply_code(&error), Some(ACCESS_REFUSED | NOT_FOUND)) => return Ok(None),
-            Err(error) => return Err(BinderError::unavailable(attempt, error)),
-        };
+        let Some(hold) = Hold::take(channel, queue).await? else { return Ok(None) };
         let (ours, wanted_back) = watch::channel(false);
         self.ours.insert(queue.to_owned(), ours);
         Ok(Some(RabbitPartition {
             number,
+            count: self.binding.partitions,
             queue: queue.into(),
             leftover,
             batch: self.binding.batch as usize,
-            hold: Hold(Some((channel, consumer))),
+            hold,
             connection,
             link: self.link.clone(),
             wanted_back,
@@ -190,6 +184,7 @@ async fn leftovers(
 
 struct RabbitPartition {
     number: u32,
+    count: u32,
     queue: Box<str>,
     /// Given back when it is empty.
     leftover: bool,
@@ -203,42 +198,15 @@ struct RabbitPartition {
     settled: u64,
 }
 
-/// An exclusive consumer. Dropped, it closes the channel; that alone frees the queue together with what was sent ahead:
-/// a consumer that is cancelled first would let another in while this channel still holds earlier messages.
-struct Hold(Option<(Channel, lapin::Consumer)>);
-
-impl Hold {
-    async fn close(held: Option<(Channel, lapin::Consumer)>) {
-        let Some((channel, _consumer)) = held else { return };
-        let closed = channel.close(lapin::protocol::constants::REPLY_SUCCESS, "given back".into());
-        // A channel that is gone already is closed.
-        let _ = answer("close a channel", closed).await;
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let held = self.0.take();
-        if let (true, Ok(runtime)) = (held.is_some(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(Self::close(held));
-        }
-    }
-}
-
 impl RabbitPartition {
-    fn channel(&self) -> Result<&Channel, BinderError> {
-        let held = self.hold.0.as_ref().map(|(channel, _)| channel);
-        held.ok_or_else(|| BinderError::unavailable("use a partition", anyhow::anyhow!("it was given back")))
-    }
-
     /// Whether the broker still takes us for the owner, as far as we know.
     fn is_ours(&self) -> bool {
-        !*self.wanted_back.borrow() && self.channel().is_ok_and(|channel| channel.status().connected())
+        !*self.wanted_back.borrow() && self.hold.channel().is_ok_and(|channel| channel.status().connected())
     }
 
     /// Waits for the first message, then takes what is there.
     async fn next(&mut self) -> Result<Option<Vec<Received>>, BinderError> {
-        let Some((channel, mut consumer)) = self.hold.0.clone() else { return Ok(None) };
+        let Some((channel, mut consumer)) = self.hold.held().cloned() else { return Ok(None) };
         let first = tokio::select! {
             biased;
             () = self.lost() => return Ok(None),
@@ -280,6 +248,10 @@ impl Partition for RabbitPartition {
         self.number
     }
 
+    async fn count(&self) -> Result<u32, BinderError> {
+        Ok(self.count)
+    }
+
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {
         if !self.is_ours() {
             return Ok(None);
@@ -290,7 +262,7 @@ impl Partition for RabbitPartition {
 
     async fn settle(&mut self, upto: Position) -> Result<(), BinderError> {
         let tag = upto.0.unsigned_abs();
-        let acknowledged = self.channel()?.basic_ack(tag, BasicAckOptions { multiple: true });
+        let acknowledged = self.hold.channel()?.basic_ack(tag, BasicAckOptions { multiple: true });
         answer("acknowledge", acknowledged).await?;
         self.settled = tag;
         Ok(())
@@ -308,7 +280,8 @@ impl Partition for RabbitPartition {
         self.settled >= self.stood_here
     }
 
-    async fn release(mut self: Box<Self>) {
-        Hold::close(self.hold.0.take()).await;
+    async fn release(self: Box<Self>) {
+        // A channel that is gone already is closed.
+        let _ = self.hold.close().await;
     }
 }

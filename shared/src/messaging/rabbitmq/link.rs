@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 /// How long the broker may take for one answer, or for the handshake.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// After which time a connection counts as a good one.
 const STEADY: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, besides its own events.

@@ -26,6 +26,10 @@ pub struct BodyLimit(
     pub usize,
 );
 
+/// How many bytes of a refused value are shown, and how deep it may be.
+const MOST_SHOWN: usize = 1000;
+const DEEPEST_SHOWN: usize = 16;
+
 impl Default for BodyLimit {
     /// Two megabytes, as axum has it.
     fn default() -> Self {
@@ -82,8 +86,23 @@ fn mistyped(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
         return None;
     }
     let body: Value = serde_json::from_str(text).ok()?;
-    let value = find(&body, error.path()).cloned();
-    Some(Details { field: error.path().to_string(), value, problem: Some(error.inner().to_string()) })
+    let value = find(&body, error.path()).filter(|value| is_small(value)).cloned();
+    let mut problem = error.inner().to_string();
+    problem.truncate(problem.floor_char_boundary(MOST_SHOWN));
+    Some(Details { field: error.path().to_string(), value, problem: Some(problem) })
+}
+
+/// Whether a value can be shown to who sent it: an answer is no deeper than readers of JSON go, and much smaller than
+/// what it answers.
+fn is_small(value: &Value) -> bool {
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+            Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    depth(value) <= DEEPEST_SHOWN && value.to_string().len() <= MOST_SHOWN
 }
 
 fn find<'a>(body: &'a Value, path: &Path) -> Option<&'a Value> {
@@ -205,6 +224,24 @@ mod tests {
             let details = &body["details"];
             assert_eq!((&details["field"], &details["value"]), (&json!(field), &value), "{json}");
             assert!(details["problem"].as_str().is_some_and(|problem| problem.starts_with("invalid ")), "{details}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_is_deep_or_long_is_not_sent_back() {
+        let deep = "[".repeat(50) + &"]".repeat(50);
+        let long = format!("{:?}", "x".repeat(5000));
+        for value in [deep, long] {
+            let body = format!(r#"{{"productId":{value}}}"#);
+            let app = Router::new().route("/", post(|_: JsonBody<ProductAggregate>| async {}));
+            let mut request = Request::post("/").body(Body::from(body)).unwrap();
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let response = error_bodies(app).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 400);
+            let answer = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let details = &serde_json::from_slice::<Value>(&answer).unwrap()["details"];
+            assert_eq!((&details["field"], details.get("value")), (&json!("productId"), None), "{details}");
+            assert!(answer.len() < 1500, "{} bytes", answer.len());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::raw::{Raw, RawRecord};
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
+use crate::scenarios::importing;
 use crate::service::{Setup, failing};
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -180,4 +181,17 @@ pub(crate) async fn the_neighbours_of_a_refused_record_are_sent_once(world: &Wor
     let events: Vec<Value> =
         records.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()).collect();
     assert!(events.iter().all(|event| event["data"]["value"] == "fine"));
+}
+
+pub(crate) async fn what_java_left_is_imported_once(world: &World) {
+    let raw = Raw::of(world);
+    let topic = raw.dead_letters(THINGS, GROUP);
+    let leave = async |id: Option<&str>, body: &[u8]| {
+        let record = RawRecord::new(&topic, 0, Some(body)).with("contentType", "application/json");
+        let record = record.with("x-exception-message", "Java had no luck");
+        let record = if let Some(id) = id { record.with("messageId", id) } else { record };
+        raw.send(&[record]).await;
+    };
+    // What was read once is not read again.
+    importing::what_others_left_is_imported_once(world, leave, 0).await;
 }

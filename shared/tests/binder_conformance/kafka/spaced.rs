@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use shared::database::Database;
 use shared::messaging::kafka::KafkaBinder;
 use shared::messaging::{
-    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, DeadLetter, Outgoing, Producer, ProducerBinding,
-    Tail, Topic, TopicGroup,
+    Binder, BinderError, BinderHealth, Consumer, ConsumerBinding, Copied, DeadLetter, DeadLetters, Outgoing, Producer,
+    ProducerBinding, Tail, Topic, TopicGroup,
 };
 
 /// A binder in a space.
@@ -51,9 +51,14 @@ impl Binder for Spaced {
         self.inner.consumer(&ConsumerBinding { destination, group, ..binding.clone() }, database).await
     }
 
-    async fn dead_letter(&self, letter: &DeadLetter) -> Result<(), BinderError> {
+    async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
         let (destination, group) = (self.of(&letter.destination), self.of(&letter.group));
         self.inner.dead_letter(&DeadLetter { destination, group, ..letter.clone() }).await
+    }
+
+    async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
+        let (destination, group) = (self.of(&binding.destination), self.of(&binding.group));
+        self.inner.dead_letters(&ConsumerBinding { destination, group, ..binding.clone() }).await
     }
 
     async fn health(&self) -> BinderHealth {

@@ -2,11 +2,13 @@
 
 use super::broker::Broker;
 use crate::lab::{GROUP, SOON, THINGS, World, producing, thing};
+use crate::scenarios::importing;
 use crate::service::Setup;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
 use shared::messaging::{AUDIT_GROUP, Tail};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::eventually;
 
 const QUEUE: &str = "things.thingsGroup";
@@ -218,6 +220,27 @@ pub(crate) async fn a_tail_leaves_the_audit_queues_as_they_were(world: &World) {
         count => Err(count),
     })
     .await;
+}
+
+pub(crate) async fn what_java_left_is_imported_once(world: &World) {
+    let raw = Broker::of(world).raw().await;
+    let count = AtomicU64::new(0);
+    let leave = async |id: Option<&str>, body: &[u8]| {
+        let mut headers = FieldTable::default();
+        headers.insert("x-exception-message".into(), AMQPValue::LongString("Java had no luck".into()));
+        let second = count.fetch_add(1, Ordering::Relaxed);
+        let properties = BasicProperties::default()
+            .with_headers(headers)
+            .with_timestamp(second)
+            .with_content_type("application/json".into());
+        let properties = match id {
+            Some(id) => properties.with_message_id(id.into()),
+            None => properties,
+        };
+        raw.publish("DLX", "things.thingsGroup", properties, body).await;
+    };
+    // What was taken is gone; the copy of an open letter stays.
+    importing::what_others_left_is_imported_once(world, leave, 1).await;
 }
 
 async fn ids_of(tail: &mut dyn Tail, count: usize) -> BTreeSet<String> {

@@ -1,0 +1,180 @@
+//! Replay and drop: asked of each service, followed until nothing is wanted any more, told as it ended.
+
+use super::Common;
+use super::letter::Letter;
+use super::scope::{Scope, Standing};
+use super::service::{Service, Services};
+use crate::output::{Out, Table, plain};
+use anyhow::{Result, bail};
+use clap::Args;
+use futures_util::future::join_all;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// Of which letters, and how long to wait.
+#[derive(Debug, Args)]
+pub struct Decision {
+    #[command(flatten)]
+    pub(super) scope: Scope,
+    /// Seconds to wait while nothing moves, such as while a database is away; the request is recorded anyway
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    timeout: u16,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Verb {
+    Replay,
+    Drop,
+}
+
+/// What became of the letters of one service.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    service: String,
+    wanted: u64,
+    done: u64,
+    /// A replay found them invalid: they stay, and their keys went on without them.
+    invalid: u64,
+    left: u64,
+    /// The first letter of each key that has stopped, of some keys.
+    stopped: Vec<Letter>,
+}
+
+/// The pauses between two looks at a request that is carried out.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// Asks all services, waits for the end, and writes what became of it; an error unless nothing is left.
+pub(super) async fn decide(services: &Services, verb: Verb, decision: &Decision, out: Out<'_>) -> Result<()> {
+    let scope = &decision.scope;
+    let progress = ProgressBar::new(0)
+        .with_style(ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}")?)
+        .with_message(verb.name());
+    let decided = services.0.iter().map(|service| one(service, verb, decision, &progress));
+    let decided = join_all(decided).await;
+    progress.finish_and_clear();
+
+    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    for decided in decided {
+        match decided {
+            Ok(outcome) => outcomes.extend(outcome),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    if !outcomes.is_empty() {
+        write(&outcomes, decision.common.json, out)?;
+    } else if failures.is_empty() {
+        failures.push(format!("no service has a dead letter {scope}"));
+    }
+    let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
+    let (left, invalid) = (sum(|outcome| outcome.left), sum(|outcome| outcome.invalid));
+    if left > 0 {
+        failures.push(format!("{left} dead letters {scope} are left; `dead-letters show ID` says all of one"));
+    }
+    if invalid > 0 {
+        failures.push(format!("{invalid} were found invalid and stay; `dead-letters list --kind invalid` shows them"));
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+/// Asks one service and follows what it does; nothing where it has no such letter.
+async fn one(service: &Service, verb: Verb, decision: &Decision, progress: &ProgressBar) -> Result<Option<Outcome>> {
+    #[derive(Deserialize)]
+    struct Marked {
+        wanted: u64,
+    }
+    let scope = &decision.scope;
+    let before = scope.standing(service).await?;
+    let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body()).await? else {
+        if scope.is_one() {
+            return Ok(None);
+        }
+        bail!("{service} answers 404 Not Found: it does not know how to {} dead letters", verb.name());
+    };
+    progress.inc_length(wanted);
+    let patience = Duration::from_secs(decision.timeout.into());
+    let after = follow(service, scope, wanted, patience, progress).await?;
+    let (left, invalid) = (after.open, after.invalid.saturating_sub(before.invalid));
+    let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
+    let done = wanted.saturating_sub(left + invalid);
+    Ok(Some(Outcome { service: service.name.clone(), wanted, done, invalid, left, stopped }))
+}
+
+/// Looks until nothing is wanted any more; gives up when nothing has moved for as long as `patience`.
+async fn follow(
+    service: &Service,
+    scope: &Scope,
+    wanted: u64,
+    patience: Duration,
+    progress: &ProgressBar,
+) -> Result<Standing> {
+    let (mut pause, mut moved_at, mut open, mut shown) = (PAUSES.0, Instant::now(), u64::MAX, 0);
+    loop {
+        let looked = scope.standing(service).await;
+        if let Ok(standing) = &looked {
+            if standing.open != open {
+                (open, moved_at) = (standing.open, Instant::now());
+            }
+            let done = wanted.saturating_sub(open);
+            progress.inc(done.saturating_sub(shown));
+            shown = shown.max(done);
+            if standing.wanted == 0 {
+                return Ok(*standing);
+            }
+        }
+        if moved_at.elapsed() >= patience {
+            let why = match looked {
+                Ok(Standing { wanted, .. }) => format!("{service} has {wanted} letters left of it and does not get on"),
+                Err(error) => error.to_string(),
+            };
+            bail!("{why}; the request is recorded there, and is carried out as soon as it can be");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+fn write(outcomes: &[Outcome], json: bool, out: Out<'_>) -> Result<()> {
+    if json {
+        for outcome in outcomes {
+            writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+        }
+        return Ok(());
+    }
+    let row = |Outcome { service, wanted, done, invalid, left, .. }: &Outcome| {
+        [service.clone(), wanted.to_string(), done.to_string(), invalid.to_string(), left.to_string()]
+    };
+    let rows: Vec<_> = outcomes.iter().map(row).collect();
+    Table::new(["SERVICE", "WANTED", "DONE", "INVALID", "LEFT"]).write(out, &rows)?;
+    let stopped: Vec<_> = outcomes
+        .iter()
+        .flat_map(|outcome| outcome.stopped.iter().map(|letter| letter.stopped(&outcome.service)))
+        .collect();
+    if !stopped.is_empty() {
+        writeln!(out, "\nThese keys have stopped at their first letter:")?;
+        Table::new(["SERVICE", "KEY", "ID", "ATTEMPTS", "CAUSE"]).write(out, &stopped)?;
+    }
+    Ok(())
+}
+
+impl Letter {
+    fn stopped(&self, service: &str) -> [String; 5] {
+        let key = self.key.map_or_else(|| "-".to_owned(), |key| key.to_string());
+        [service.to_owned(), key, plain(&self.id), self.attempts.to_string(), self.short_cause()]
+    }
+}

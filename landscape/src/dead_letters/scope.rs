@@ -1,0 +1,124 @@
+//! Which letters are decided on, and how they stand.
+
+use super::letter::{FullLetter, Letter, Page};
+use super::look::{Filter, Pages};
+use super::service::Service;
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::fmt;
+
+/// Exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Scope {
+    /// One dead letter, as `list` shows it; of those that park a key, the first
+    #[arg(long)]
+    id: Option<String>,
+    /// All dead letters that park this productId
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    key: Option<i32>,
+    /// All dead letters that park a key; invalid and foreign ones are decided on by their ids
+    #[arg(long)]
+    all: bool,
+}
+
+/// How the letters of a scope stand in one service.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// Those that are meant and open.
+    pub(super) open: u64,
+    /// Those of them that something is wanted of.
+    pub(super) wanted: u64,
+    /// Those that a replay found invalid are among these, which are not meant.
+    pub(super) invalid: u64,
+}
+
+/// How many keys are named that have stopped.
+const MOST_NAMED: usize = 20;
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.id, self.key) {
+            (Some(id), _) => write!(f, "with the id {id:?}"),
+            (_, Some(key)) => write!(f, "that park key {key}"),
+            _ => f.write_str("that park a key"),
+        }
+    }
+}
+
+impl Scope {
+    /// Whether it means one letter, which only one service can have.
+    pub(super) fn is_one(&self) -> bool {
+        self.id.is_some()
+    }
+
+    pub(super) fn body(&self) -> Value {
+        match (&self.id, self.key) {
+            (Some(id), _) => json!({ "id": id }),
+            (_, Some(key)) => json!({ "key": key }),
+            _ => json!({ "all": true }),
+        }
+    }
+
+    pub(super) async fn standing(&self, service: &Service) -> anyhow::Result<Standing> {
+        match (&self.id, self.key) {
+            (Some(id), _) => Ok(match service.get::<FullLetter>(&[id], &[]).await? {
+                Some(FullLetter { letter, .. }) if letter.is_open() => {
+                    Standing { open: 1, wanted: letter.wanted.is_some().into(), invalid: 0 }
+                }
+                _ => Standing::default(),
+            }),
+            (_, Some(key)) => of_key(service, key).await,
+            _ => {
+                let page: Page = service.get(&[], &[("limit", "1".to_owned())]).await?.unwrap_or_default();
+                let of = page.summary;
+                Ok(Standing {
+                    open: of.failed + of.parked,
+                    wanted: of.wanted_replay + of.wanted_drop,
+                    invalid: of.invalid,
+                })
+            }
+        }
+    }
+
+    /// The first open letter of each key that has one, of some keys.
+    pub(super) async fn stopped(&self, service: &Service) -> anyhow::Result<Vec<Letter>> {
+        if let Some(id) = &self.id {
+            let letter = service.get::<FullLetter>(&[id], &[]).await?;
+            return Ok(letter.map(|whole| whole.letter).into_iter().filter(Letter::is_open).collect());
+        }
+        let (mut keys, mut stopped) = (HashSet::new(), Vec::new());
+        let filter = Filter { key: self.key, kind: None };
+        let mut pages = Pages::new(service, &filter);
+        while let Some(page) = pages.next().await? {
+            for letter in page.dead_letters {
+                if letter.parks() && keys.insert(letter.key) {
+                    stopped.push(letter);
+                }
+            }
+            if stopped.len() >= MOST_NAMED {
+                stopped.truncate(MOST_NAMED);
+                break;
+            }
+        }
+        Ok(stopped)
+    }
+}
+
+async fn of_key(service: &Service, key: i32) -> anyhow::Result<Standing> {
+    let mut standing = Standing::default();
+    let filter = Filter { key: Some(key), kind: None };
+    let mut pages = Pages::new(service, &filter);
+    while let Some(page) = pages.next().await? {
+        for letter in &page.dead_letters {
+            if letter.parks() {
+                standing.open += 1;
+                standing.wanted += u64::from(letter.wanted.is_some());
+            } else if letter.kind == "invalid" {
+                standing.invalid += 1;
+            }
+        }
+    }
+    Ok(standing)
+}

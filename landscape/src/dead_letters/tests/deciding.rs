@@ -1,0 +1,243 @@
+//! Replay, drop and import against a service that carries out one decision whenever it is looked at.
+
+use super::*;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use std::sync::{Arc, Mutex};
+
+/// Open letters by sequence. Those whose cause says so cannot be replayed, or are found invalid.
+type Letters = Arc<Mutex<Vec<Value>>>;
+
+const TOKEN: &str = "the token";
+
+fn letters(of: &[(i64, &str, &str)]) -> Letters {
+    let letter = |(at, (key, kind, cause)): (usize, &(i64, &str, &str))| {
+        let mut letter = letter(i64::try_from(at).unwrap() + 1);
+        let id = format!("id/{key}/{at}");
+        for (field, value) in [("id", json!(id)), ("key", json!(key)), ("kind", json!(kind)), ("cause", json!(cause))] {
+            letter[field] = value;
+        }
+        letter
+    };
+    Arc::new(Mutex::new(of.iter().enumerate().map(letter).collect()))
+}
+
+fn parks(letter: &Value) -> bool {
+    letter["kind"] == "failed" || letter["kind"] == "parked"
+}
+
+/// Does what is wanted of the first letter that something is wanted of.
+fn step(letters: &mut Vec<Value>) {
+    let Some(at) = letters.iter().position(|letter| !letter["wanted"].is_null()) else { return };
+    let key = letters[at]["key"].clone();
+    let replay = letters[at]["wanted"] == "replay-key" || letters[at]["wanted"] == "replay";
+    match letters[at]["cause"].as_str().unwrap() {
+        "fails" if replay => {
+            for letter in letters.iter_mut().filter(|letter| letter["key"] == key) {
+                letter["wanted"] = Value::Null;
+            }
+        }
+        "invalid" if replay => {
+            letters[at]["kind"] = "invalid".into();
+            letters[at]["wanted"] = Value::Null;
+        }
+        _ => drop(letters.remove(at)),
+    }
+}
+
+async fn page(State(letters): State<Letters>, Query(query): Query<HashMap<String, String>>) -> Json<Value> {
+    let mut letters = letters.lock().unwrap();
+    step(&mut letters);
+    let number = |field: &str| query.get(field).map(|text| text.parse::<i64>().unwrap());
+    let shown: Vec<&Value> = letters
+        .iter()
+        .filter(|letter| number("key").is_none_or(|key| letter["key"] == key))
+        .filter(|letter| query.get("kind").is_none_or(|kind| letter["kind"] == **kind))
+        .filter(|letter| letter["sequence"].as_i64() > number("after"))
+        .collect();
+    let count = |field: &str, value: &str| letters.iter().filter(|letter| letter[field] == value).count();
+    let summary = json!({
+        "open": letters.len(), "failed": count("kind", "failed"), "parked": count("kind", "parked"),
+        "invalid": count("kind", "invalid"), "foreign": 0, "parkedKeys": 0, "oldestAgeSeconds": 0,
+        "wantedReplay": count("wanted", "replay-key"), "wantedDrop": count("wanted", "drop"),
+    });
+    Json(json!({ "deadLetters": shown, "total": shown.len(), "next": null, "summary": summary }))
+}
+
+async fn one(State(letters): State<Letters>, Path(id): Path<String>) -> Result<Json<Value>, StatusCode> {
+    let mut letters = letters.lock().unwrap();
+    step(&mut letters);
+    let mut letter = letters.iter().find(|letter| letter["id"] == id).ok_or(StatusCode::NOT_FOUND)?.clone();
+    (letter["headers"], letter["origin"]) = (json!({}), json!({}));
+    Ok(Json(letter))
+}
+
+async fn mark(letters: Letters, headers: HeaderMap, body: Value, many: &str, one: &str) -> Response {
+    if headers.get("authorization").is_none_or(|given| *given != format!("Bearer {TOKEN}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let mut letters = letters.lock().unwrap();
+    let mut wanted = 0;
+    let meant = |letter: &Value| match (&body["id"], &body["key"]) {
+        (Value::String(id), _) => letter["id"] == **id,
+        (_, Value::Null) => parks(letter),
+        (_, key) => parks(letter) && letter["key"] == *key,
+    };
+    for letter in letters.iter_mut().filter(|letter| meant(letter)) {
+        letter["wanted"] = if body["id"].is_null() { many.into() } else { one.into() };
+        wanted += 1;
+    }
+    match (wanted, &body["id"]) {
+        (0, Value::String(_)) => StatusCode::NOT_FOUND.into_response(),
+        _ => (StatusCode::ACCEPTED, Json(json!({ "wanted": wanted }))).into_response(),
+    }
+}
+
+async fn deciding(letters: &Letters) -> String {
+    let replay = |State(letters): State<Letters>, headers: HeaderMap, Json(body): Json<Value>| {
+        mark(letters, headers, body, "replay-key", "replay")
+    };
+    let drop = |State(letters): State<Letters>, headers: HeaderMap, Json(body): Json<Value>| {
+        mark(letters, headers, body, "drop", "drop")
+    };
+    let routes = Router::new()
+        .route("/actuator/deadletters", get(page))
+        .route("/actuator/deadletters/{id}", get(one))
+        .route("/actuator/deadletters/replay", post(replay))
+        .route("/actuator/deadletters/drop", post(drop))
+        .with_state(letters.clone());
+    serve(routes).await
+}
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    decision: Decision,
+}
+
+/// What a command writes, and how it ends.
+async fn run(services: &Services, verb: Verb, options: &str) -> (String, Result<(), String>) {
+    let decision = <Cli as clap::Parser>::parse_from(["x"].into_iter().chain(options.split(' '))).decision;
+    let mut out = Vec::new();
+    let ended = decide::decide(services, verb, &decision, &mut out).await.map_err(|error| error.to_string());
+    (String::from_utf8(out).unwrap(), ended)
+}
+
+#[tokio::test]
+async fn everything_is_replayed_in_all_services_and_what_stops_is_shown() {
+    let product = letters(&[(1, "failed", "a"), (1, "parked", "b"), (2, "invalid", "c")]);
+    let review = letters(&[(1, "failed", "a"), (2, "failed", "fails"), (2, "parked", "b"), (3, "failed", "invalid")]);
+    let addresses = vec![("product", deciding(&product).await), ("review", deciding(&review).await)];
+    let services = all_of(&addresses).with(Token::new(TOKEN));
+    let (said, ended) = run(&services, Verb::Replay, "--all").await;
+    let expected = "SERVICE  WANTED  DONE  INVALID  LEFT
+product  2       2     0        0
+review   4       1     1        2
+
+These keys have stopped at their first letter:
+SERVICE  KEY  ID      ATTEMPTS  CAUSE
+review   2    id/2/1  3         fails
+";
+    assert_eq!(said, expected);
+    assert_eq!(
+        ended.unwrap_err(),
+        "2 dead letters that park a key are left; `dead-letters show ID` says all of one\n\
+         1 were found invalid and stay; `dead-letters list --kind invalid` shows them"
+    );
+    assert_eq!((product.lock().unwrap().len(), review.lock().unwrap().len()), (1, 3));
+}
+
+#[tokio::test]
+async fn a_key_and_a_letter_are_decided_on_alone() {
+    let all = letters(&[(1, "failed", "a"), (1, "parked", "b"), (2, "failed", "fails"), (3, "invalid", "c")]);
+    let services = all_of(&[("product", deciding(&all).await)]).with(Token::new(TOKEN));
+    let (said, ended) = run(&services, Verb::Replay, "--key 1 --json").await;
+    assert_eq!(said, "{\"service\":\"product\",\"wanted\":2,\"done\":2,\"invalid\":0,\"left\":0,\"stopped\":[]}\n");
+    assert_eq!((ended, all.lock().unwrap().len()), (Ok(()), 2));
+
+    let (said, ended) = run(&services, Verb::Replay, "--id id/2/2 --json").await;
+    let outcome: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&outcome["left"], &outcome["stopped"][0]["cause"]), (&1.into(), &"fails".into()));
+    assert_eq!(ended.unwrap_err().split(';').next(), Some("1 dead letters with the id \"id/2/2\" are left"));
+
+    for (options, left) in [("--id id/3/3", 1), ("--key 2", 0)] {
+        assert_eq!(run(&services, Verb::Drop, options).await.1, Ok(()), "{options}");
+        assert_eq!(all.lock().unwrap().len(), left);
+    }
+    let (said, ended) = run(&services, Verb::Drop, "--id nothing").await;
+    assert_eq!(
+        (said.as_str(), ended.unwrap_err().as_str()),
+        ("", "no service has a dead letter with the id \"nothing\"")
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_get_on_is_not_waited_for_for_ever() {
+    let stuck = |body: Value| async move { Json(body) };
+    let page = json!({ "deadLetters": [], "next": null, "summary": { "failed": 1, "parked": 0, "invalid": 0,
+        "wantedReplay": 1, "wantedDrop": 0 } });
+    let routes = Router::new()
+        .route("/actuator/deadletters", get(move || stuck(page)))
+        .route("/actuator/deadletters/replay", post(|| async { Json(json!({ "wanted": 1 })) }));
+    let services = all_of(&[("product", serve(routes).await)]).with(Token::new(TOKEN));
+    let ended = run(&services, Verb::Replay, "--all --timeout 0").await.1.unwrap_err();
+    assert!(ended.contains("has 1 letters left of it and does not get on; the request is recorded there"), "{ended}");
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do() {
+    let all = letters(&[(1, "failed", "a")]);
+    let conflict = || async {
+        (StatusCode::CONFLICT, Json(json!({ "message": "The dead letter id/2 comes behind id/1 of the same key" })))
+    };
+    let list = "/actuator/deadletters";
+    let off = Router::new()
+        .route(list, get(page))
+        .route("/actuator/deadletters/drop", post(|| async { StatusCode::FORBIDDEN }))
+        .with_state(all.clone());
+    let behind = Router::new()
+        .route(list, get(page))
+        .route("/actuator/deadletters/drop", post(conflict))
+        .with_state(all.clone());
+    let old = Router::new().route(list, get(page)).with_state(all.clone());
+    let addresses = vec![
+        ("product", deciding(&all).await),
+        ("recommendation", serve(off).await),
+        ("review", serve(behind).await),
+        ("old", serve(old).await),
+        ("away", "http://127.0.0.1:9".to_owned()),
+    ];
+    let services = all_of(&addresses).with(Token::new("another"));
+    let (_, ended) = run(&services, Verb::Drop, "--all").await;
+    let said = ended.unwrap_err();
+    let said: Vec<&str> = said.lines().collect();
+    for (line, expected) in said.iter().zip([
+        "refuses the token: set DEAD_LETTERS_TOKEN to the one that it was started with",
+        "lets nobody decide on dead letters: start it with DEAD_LETTERS_TOKEN",
+        "answers 409 Conflict: The dead letter id/2 comes behind id/1 of the same key",
+        "it does not know how to drop dead letters",
+        "away at http://127.0.0.1:9 cannot be reached: Connection refused",
+    ]) {
+        assert!(line.contains(expected), "{line}");
+    }
+    assert_eq!((said.len(), all.lock().unwrap().len()), (5, 1));
+}
+
+#[tokio::test]
+async fn all_that_others_left_is_imported() {
+    let left = Arc::new(Mutex::new(vec![(500, 1, true), (20, 0, false)].into_iter()));
+    let import = || async move {
+        let (imported, known, more) = left.lock().unwrap().next().unwrap();
+        Json(json!({ "imported": imported, "known": known, "more": more }))
+    };
+    let routes = Router::new().route("/actuator/deadletters/import", post(import));
+    let addresses = vec![("product", serve(routes).await), ("review", serve(Router::new()).await)];
+    let services = all_of(&addresses).with(Token::new(TOKEN));
+    let mut out = Vec::new();
+    let ended = import::import(&services, false, &mut out).await.unwrap_err().to_string();
+    let expected = "SERVICE  IMPORTED  KNOWN\nproduct  520       1\nreview   0         0\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    assert!(ended.ends_with("it does not know how to import"), "{ended}");
+}

@@ -1,0 +1,127 @@
+//! What somebody asks for. It is noted in the letters themselves: whoever works on the partition of their key carries it
+//! out, after any crash, and asking twice is asking once.
+
+use super::{Letter, letter, select};
+use crate::database::Database;
+use sqlx::{AnyConnection, Row};
+
+/// What is to become of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is applied.
+    Replay,
+    /// It is applied, and so is what came to stand behind it meanwhile.
+    ReplayKey,
+    /// It is closed without an effect.
+    Drop,
+}
+
+impl Wanted {
+    /// As it stands in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::ReplayKey => "replay-key",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// Why something is not done to a letter.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwanted {
+    /// There never was such a letter.
+    #[error("No dead letter found for id: {0}")]
+    Unknown(String),
+    /// It was decided on before.
+    #[error("The dead letter {0} is closed already")]
+    Closed(String),
+    /// An older one of its key comes first.
+    #[error("The dead letter {id} comes behind {first} of the same key: decide on that first")]
+    Behind {
+        /// The letter.
+        id: String,
+        /// The first open one of its key.
+        first: String,
+    },
+    /// The database did not do it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// How many letters are marked in one transaction.
+const AT_ONCE: u32 = 5_000;
+
+/// Wants this of one letter.
+pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Unwanted> {
+    let marked = async {
+        let mut transaction = database.begin().await?;
+        let found = sqlx::query(select("WHERE id = $1")).bind(id).fetch_optional(&mut *transaction).await?;
+        let Some(found) = found.as_ref().map(letter).transpose()? else {
+            return Err(Unwanted::Unknown(id.to_owned()));
+        };
+        if found.state == "closed" {
+            return Err(Unwanted::Closed(id.to_owned()));
+        }
+        let first = first(&mut transaction, &found).await?;
+        // What parks nothing is applied as a new event, and that would come behind the letters of its key.
+        let stands_apart = !found.parks() && wanted == Wanted::Drop;
+        if let Some((first, _)) = first.filter(|(first, _)| *first != found.id && !stands_apart) {
+            return Err(Unwanted::Behind { id: found.id, first });
+        }
+        let marked = sqlx::query("UPDATE dead_letters SET wanted = $1 WHERE sequence = $2 AND state <> 'closed'");
+        marked.bind(wanted.name()).bind(found.sequence).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    };
+    database.in_time(marked).await
+}
+
+/// Wants this of the letters that park a key, or of those that park any, the oldest first; returns how many there are.
+pub async fn parking(database: &Database, key: Option<i32>, wanted: Wanted) -> Result<u64, sqlx::Error> {
+    let (mut after, mut count) = (0_i64, 0);
+    loop {
+        let marked = async {
+            let mut transaction = database.begin().await?;
+            let marked = sqlx::query(
+                "UPDATE dead_letters SET wanted = $1 WHERE state <> 'closed' AND sequence IN (
+                     SELECT sequence FROM dead_letters
+                     WHERE state <> 'closed' AND kind IN ('failed', 'parked') AND sequence > $2
+                       AND (event_key = $3 OR $3 IS NULL)
+                     ORDER BY sequence LIMIT $4)
+                 RETURNING sequence",
+            );
+            let marked = marked.bind(wanted.name()).bind(after).bind(key).bind(i64::from(AT_ONCE));
+            let marked = marked.fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            marked.iter().map(|row| row.try_get::<i64, _>(0)).collect::<Result<Vec<_>, _>>()
+        };
+        let marked = database.in_time::<_, sqlx::Error>(marked).await?;
+        count += marked.len() as u64;
+        match marked.into_iter().max() {
+            Some(last) => after = last,
+            None => return Ok(count),
+        }
+    }
+}
+
+/// The first open letter that parks the key of `of`, and what is wanted of it.
+pub(super) async fn first(
+    connection: &mut AnyConnection,
+    of: &Letter,
+) -> Result<Option<(String, Option<String>)>, sqlx::Error> {
+    let first = sqlx::query(
+        "SELECT id, wanted FROM dead_letters
+         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind IN ('failed', 'parked')
+         ORDER BY sequence LIMIT 1",
+    );
+    let first = first.bind(of.destination.as_str()).bind(of.key).fetch_optional(connection).await?;
+    first.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+impl Letter {
+    /// Whether its key is parked while it is open.
+    pub(super) fn parks(&self) -> bool {
+        matches!(self.kind.as_str(), "failed" | "parked")
+    }
+}

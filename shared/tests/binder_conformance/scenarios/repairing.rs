@@ -1,0 +1,358 @@
+//! Replays and drops.
+
+use crate::lab::{SOON, World, saying, thing, valued};
+use crate::service::{Hook, Service, Setup, hook};
+use crate::tampered::Gate;
+use shared::database::letters::wanted::{Unwanted, Wanted, one, parking};
+use shared::messaging::Instance;
+use shared::messaging::failure::Failure;
+use sqlx::Row;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use testkit::eventually;
+use testkit::workload::Random;
+
+/// Events that fail, until they are taken out.
+#[derive(Clone, Default)]
+struct Broken(Arc<Mutex<BTreeSet<String>>>);
+
+impl Broken {
+    fn these(ids: &[&str]) -> Self {
+        Self(Arc::new(Mutex::new(ids.iter().map(|&id| id.to_owned()).collect())))
+    }
+
+    fn mend(&self, id: &str) {
+        self.0.lock().unwrap().remove(id);
+    }
+
+    fn hook(&self) -> Hook {
+        let broken = self.clone();
+        hook(move |thing| {
+            let fails = broken.0.lock().unwrap().contains(&thing.id);
+            async move { if fails { Err(Failure::Failed(anyhow::anyhow!("no luck"))) } else { Ok(()) } }
+        })
+    }
+}
+
+/// The only instance, which need not wait until its predecessor is taken for dead.
+fn alone(hook: Hook) -> Setup {
+    Setup { instance: Some(Instance { index: 0, count: 1 }), max_attempts: 1, hook, ..Setup::default() }
+}
+
+/// Starts a service for which `1-1` fails, with `1-2` and `1-3` parked behind it.
+async fn with_a_parked_key(world: &World, broken: &Broken) -> Service {
+    let service = world.start(alone(broken.hook())).await;
+    let events = [(1, 1), (2, 1), (1, 2), (1, 3)].map(|(key, seq)| thing(key, seq)).into();
+    world.producer(1).await.send(events).await.unwrap();
+    world.until_letters(3).await;
+    world.until_applied(&["2-1"]).await;
+    service
+}
+
+async fn replay_key(world: &World, key: i32) -> u64 {
+    parking(&world.database, Some(key), Wanted::ReplayKey).await.unwrap()
+}
+
+/// Waits until nothing is wanted of any letter, and returns what is said of those that are left.
+async fn left(world: &World) -> Vec<(String, String, u32, u32)> {
+    eventually(SOON, "nothing wanted", async || {
+        let letters = world.letters().await;
+        if letters.iter().all(|letter| letter.wanted.is_none()) { Ok(letters) } else { Err(format!("{letters:?}")) }
+    })
+    .await
+    .into_iter()
+    .map(|letter| (letter.id, letter.kind, letter.attempts, letter.generation))
+    .collect()
+}
+
+fn said(id: &str, kind: &str, attempts: u32, generation: u32) -> (String, String, u32, u32) {
+    (id.to_owned(), kind.to_owned(), attempts, generation)
+}
+
+pub(crate) async fn a_replay_applies_a_key_in_order_and_frees_it(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let service = with_a_parked_key(world, &broken).await;
+    broken.mend("1-1");
+    assert_eq!(replay_key(world, 7).await, 0);
+    assert_eq!(replay_key(world, 1).await, 3);
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
+    world.until_no_letters().await;
+    world.producer(1).await.send(vec![thing(1, 4)]).await.unwrap();
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3", "1-4"]).await;
+    assert!(world.inbox().await.values().all(|outcome| outcome == "applied"));
+    let closed = one(&world.database, "1-2", Wanted::Replay).await;
+    assert!(matches!(closed, Err(Unwanted::Closed(id)) if id == "1-2"));
+    service.stop().await;
+}
+
+pub(crate) async fn a_replay_that_fails_again_keeps_the_rest_of_its_key(world: &World) {
+    let broken = Broken::these(&["1-1", "1-2"]);
+    let service = with_a_parked_key(world, &broken).await;
+    broken.mend("1-1");
+    replay_key(world, 1).await;
+    world.until_applied(&["2-1", "1-1"]).await;
+    assert_eq!(left(world).await, [said("1-2", "failed", 1, 1), said("1-3", "parked", 0, 0)]);
+    // Nothing overtakes it, by no word.
+    let behind = one(&world.database, "1-3", Wanted::Replay).await;
+    assert!(matches!(behind, Err(Unwanted::Behind { first, .. }) if first == "1-2"));
+    let behind = one(&world.database, "1-3", Wanted::Drop).await;
+    assert!(matches!(behind, Err(Unwanted::Behind { first, .. }) if first == "1-2"));
+    broken.mend("1-2");
+    // One by one, too.
+    one(&world.database, "1-2", Wanted::Replay).await.unwrap();
+    world.until_applied(&["2-1", "1-1", "1-2"]).await;
+    assert_eq!(left(world).await, [said("1-3", "parked", 0, 0)]);
+    assert_eq!(parking(&world.database, None, Wanted::ReplayKey).await.unwrap(), 1);
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+pub(crate) async fn events_that_come_during_a_replay_come_behind_it(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let gate = Gate::new();
+    let (failing, at_gate) = (broken.hook(), gate.clone());
+    let held = hook(move |thing| {
+        let (holds, gate, failing) = (thing.id == "1-2", at_gate.clone(), failing.clone());
+        async move {
+            if holds {
+                gate.pass().await;
+            }
+            failing(thing).await
+        }
+    });
+    let service = with_a_parked_key(world, &broken).await;
+    service.stop().await;
+    let service = world.start(alone(held)).await;
+    broken.mend("1-1");
+    replay_key(world, 1).await;
+    gate.reached().await;
+    world.producer(1).await.send(vec![thing(1, 4), thing(2, 2), thing(1, 5)]).await.unwrap();
+    gate.open();
+    // Whether they found the key parked or free.
+    eventually(SOON, "all in their order", async || {
+        let effects = world.effects_by_key().await;
+        if effects == BTreeMap::from([(1, vec![1, 2, 3, 4, 5]), (2, vec![1, 2])]) {
+            Ok(())
+        } else {
+            Err(format!("{effects:?}"))
+        }
+    })
+    .await;
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+pub(crate) async fn a_letter_that_is_invalid_now_lets_its_key_go_on(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let service = world.start(alone(broken.hook())).await;
+    let events = vec![thing(1, 1), valued(1, 2, "forbidden"), thing(1, 3)];
+    world.producer(1).await.send(events).await.unwrap();
+    world.until_letters(3).await;
+    broken.mend("1-1");
+    replay_key(world, 1).await;
+    world.until_applied(&["1-1", "1-3"]).await;
+    assert_eq!(left(world).await, [said("1-2", "invalid", 1, 1)]);
+    assert_eq!(world.inbox().await["1-2"], "dead");
+    // It is left alone by who speaks of keys.
+    assert_eq!(replay_key(world, 1).await, 0);
+    one(&world.database, "1-2", Wanted::Drop).await.unwrap();
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+pub(crate) async fn a_drop_has_no_effect_and_leaves_what_stands_behind(world: &World) {
+    let service = with_a_parked_key(world, &Broken::these(&["1-1"])).await;
+    one(&world.database, "1-1", Wanted::Drop).await.unwrap();
+    let rest = world.until_letters(2).await;
+    assert_eq!(rest.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["1-2", "1-3"]);
+    // Dropped is decided: the original changes nothing any more.
+    let producer = world.producer(1).await;
+    producer.send(vec![thing(1, 1), thing(1, 4)]).await.unwrap();
+    world.until_letters(3).await;
+    assert_eq!(parking(&world.database, Some(1), Wanted::Drop).await.unwrap(), 3);
+    world.until_no_letters().await;
+    producer.send(vec![thing(1, 5)]).await.unwrap();
+    world.until_applied(&["2-1", "1-5"]).await;
+    let unknown = one(&world.database, "nobody's", Wanted::Drop).await;
+    assert!(matches!(unknown, Err(Unwanted::Unknown(id)) if id == "nobody's"));
+    service.stop().await;
+}
+
+pub(crate) async fn an_invalid_letter_is_replayed_by_its_id_as_a_new_event(world: &World) {
+    let broken = Broken::these(&["1-2"]);
+    let refusing =
+        hook(
+            |thing| async move { if thing.id == "1-1" { Err(Failure::Invalid("not now".to_owned())) } else { Ok(()) } },
+        );
+    let service = world.start(alone(refusing)).await;
+    world.producer(1).await.send(vec![thing(1, 1), saying("unreadable", 3, "{")]).await.unwrap();
+    world.until_letters(2).await;
+    service.stop().await;
+    let service = world.start(alone(broken.hook())).await;
+    world.producer(1).await.send(vec![thing(1, 2)]).await.unwrap();
+    world.until_letters(3).await;
+    // A new event of a parked key would come behind it.
+    let behind = one(&world.database, "1-1", Wanted::Replay).await;
+    assert!(matches!(behind, Err(Unwanted::Behind { first, .. }) if first == "1-2"));
+    broken.mend("1-2");
+    replay_key(world, 1).await;
+    world.until_letters(2).await;
+    one(&world.database, "1-1", Wanted::Replay).await.unwrap();
+    one(&world.database, "unreadable", Wanted::Replay).await.unwrap();
+    world.until_applied(&["1-2", "1-1"]).await;
+    assert_eq!(left(world).await, [said("unreadable", "invalid", 2, 1)]);
+    one(&world.database, "unreadable", Wanted::Drop).await.unwrap();
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+pub(crate) async fn two_replays_at_once_are_one(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let service = with_a_parked_key(world, &broken).await;
+    // One who stands by, and believes to own the partition, sees the same letters.
+    broken.mend("1-1");
+    world.steal(1).await;
+    let other = world.start(Setup { max_attempts: 1, ..Setup::default() }).await;
+    let (a, b) = tokio::join!(replay_key(world, 1), replay_key(world, 1));
+    assert!(a <= 3 && b <= 3, "{a} and {b}");
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
+    world.until_no_letters().await;
+    assert_eq!(replay_key(world, 1).await, 0);
+    service.stop().await;
+    other.stop().await;
+    assert_eq!(world.applied().await, ["2-1", "1-1", "1-2", "1-3"]);
+}
+
+pub(crate) async fn a_redelivered_original_does_nothing_after_its_replay(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let service = with_a_parked_key(world, &broken).await;
+    broken.mend("1-1");
+    replay_key(world, 1).await;
+    world.until_no_letters().await;
+    let again = [(1, 1), (1, 2), (1, 3), (2, 2)].map(|(key, seq)| thing(key, seq)).into();
+    world.producer(1).await.send(again).await.unwrap();
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3", "2-2"]).await;
+    world.until_settled().await;
+    world.until_no_letters().await;
+    service.stop().await;
+    assert_eq!(world.applied().await.len(), 5);
+}
+
+pub(crate) async fn a_crash_during_a_replay_leaves_one_effect(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    let service = with_a_parked_key(world, &broken).await;
+    service.stop().await;
+    for id in ["1-1", "1-2", "1-3"] {
+        let gate = Gate::new();
+        let at_gate = gate.clone();
+        let hanging = hook(move |thing| {
+            let (hangs, gate) = (thing.id == id, at_gate.clone());
+            async move {
+                if hangs {
+                    gate.pass().await;
+                }
+                Ok(())
+            }
+        });
+        let service = world.start(alone(hanging)).await;
+        if id == "1-1" {
+            // Asked once: it outlives all of them.
+            replay_key(world, 1).await;
+        }
+        gate.reached().await;
+        service.crash().await;
+    }
+    let service = world.start(alone(hook(|_| async { Ok(()) }))).await;
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+pub(crate) async fn what_was_asked_for_while_nobody_ran_is_done_at_the_start(world: &World) {
+    let broken = Broken::these(&["1-1"]);
+    with_a_parked_key(world, &broken).await.stop().await;
+    replay_key(world, 1).await;
+    // With another count of partitions, so that somebody else owns the key.
+    let rest = Setup { partitions: 2, max_attempts: 1, ..Setup::default() };
+    let service = world.start(rest).await;
+    world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
+    world.until_no_letters().await;
+    service.stop().await;
+}
+
+/// How many random steps there are.
+const STEPS: usize = 60;
+/// How many keys they are about.
+const KEYS: usize = 3;
+
+pub(crate) async fn random_failures_replays_drops_and_crashes_lose_double_and_invert_nothing(world: &World) {
+    let seed = std::env::var("REPAIR_SEED").map_or_else(|_| rand_seed(), |seed| seed.parse().unwrap());
+    println!("REPAIR_SEED={seed}");
+    let mut random = Random(seed);
+    // A key that is broken fails whatever comes.
+    let broken: Arc<Mutex<BTreeSet<i32>>> = Arc::default();
+    let of = broken.clone();
+    let failing = hook(move |thing| {
+        let key: i32 = thing.id.split('-').next().unwrap().parse().unwrap();
+        let fails = of.lock().unwrap().contains(&key);
+        async move { if fails { Err(Failure::Failed(anyhow::anyhow!("no luck"))) } else { Ok(()) } }
+    });
+    let producer = world.producer(1).await;
+    let mut service = Some(world.start(alone(failing.clone())).await);
+    let mut sent = BTreeMap::<i32, i64>::new();
+    for _ in 0..STEPS {
+        let key = i32::try_from(random.below(KEYS)).unwrap();
+        match random.below(10) {
+            0..4 => {
+                let last = sent.entry(key).or_default();
+                let count = 1 + i64::try_from(random.below(4)).unwrap();
+                producer.send((1..=count).map(|n| thing(key, *last + n)).collect()).await.unwrap();
+                *last += count;
+            }
+            4 => drop(broken.lock().unwrap().insert(key)),
+            5 => drop(broken.lock().unwrap().remove(&key)),
+            6 => drop(replay_key(world, key).await),
+            7 => drop(parking(&world.database, None, Wanted::ReplayKey).await.unwrap()),
+            8 => {
+                // The first of some key, or one behind it: then it is refused.
+                let letters = world.letters().await;
+                if !letters.is_empty() {
+                    let id = &letters[random.below(letters.len())].id;
+                    let dropped = one(&world.database, id, Wanted::Drop).await;
+                    let refused = matches!(dropped, Err(Unwanted::Closed(_) | Unwanted::Behind { .. }));
+                    assert!(dropped.is_ok() || refused, "{dropped:?}");
+                }
+            }
+            _ => {
+                service.take().unwrap().crash().await;
+                service = Some(world.start(alone(failing.clone())).await);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(20) as u64)).await;
+    }
+    broken.lock().unwrap().clear();
+    world.until_settled().await;
+    eventually(SOON, "no letters", async || {
+        parking(&world.database, None, Wanted::ReplayKey).await.unwrap();
+        let letters = world.letters().await;
+        if letters.is_empty() { Ok(()) } else { Err(format!("{letters:?}")) }
+    })
+    .await;
+    world.until_no_letters().await;
+    service.take().unwrap().stop().await;
+
+    let dropped = sqlx::query("SELECT id FROM dead_letters WHERE state = 'closed' AND wanted = 'drop'");
+    let dropped = dropped.fetch_all(world.database.readers()).await.unwrap();
+    let dropped: BTreeSet<String> = dropped.iter().map(|row| row.get(0)).collect();
+    let kept =
+        |(key, last): (i32, i64)| (key, (1..=last).filter(|n| !dropped.contains(&format!("{key}-{n}"))).collect());
+    let mut expected: BTreeMap<i32, Vec<i64>> = sent.into_iter().map(kept).collect();
+    expected.retain(|_, events| !events.is_empty());
+    assert_eq!(world.effects_by_key().await, expected, "REPAIR_SEED={seed}, dropped: {dropped:?}");
+}
+
+fn rand_seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
