@@ -5,7 +5,9 @@
 
 use shared::database::inbox::{self, Outcome};
 use shared::database::letters::{self, Kind, NewLetter};
+use shared::database::together::{Statement, Together};
 use shared::database::{Database, PoolConfig, Trouble, trouble};
+use sqlx::Row;
 use sqlx::migrate::Migrator;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -123,6 +125,47 @@ async fn what_is_old_and_has_no_letter_is_forgotten() {
         assert_eq!(inbox::forget(&mut transaction, "d", 0, i64::MAX, 100).await.unwrap(), 1);
         transaction.commit().await.unwrap();
         database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn who_reads_together_gets_what_is_his() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        let mut transaction = database.begin().await.unwrap();
+        for sql in [
+            "CREATE TABLE things (key INTEGER NOT NULL, name TEXT NOT NULL)",
+            "INSERT INTO things VALUES (1, 'a'), (1, 'b'), (2, 'c'), (70, 'd')",
+        ] {
+            sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let reading = |select: &'static str| {
+            let row = |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, row.try_get::<String, _>(1)?));
+            Together::new(database.clone(), Statement { select, after: " ORDER BY name", row })
+        };
+        let things = reading("SELECT key, name FROM things WHERE key IN ");
+        // More than one statement takes, and everybody twice.
+        let keys = (0..100).chain(0..100);
+        let found = futures_util::future::join_all(keys.clone().map(|key| things.find(key))).await;
+        for (key, found) in keys.zip(found) {
+            let expected: &[&str] = match key {
+                1 => &["a", "b"],
+                2 => &["c"],
+                70 => &["d"],
+                _ => &[],
+            };
+            assert_eq!(found.unwrap(), expected, "{key} in {database:?}");
+        }
+        // Who leaves takes nothing from the others, and nothing stays taken.
+        let mut leaving = Box::pin(things.find(1));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(leaving);
+        assert_eq!(things.find(2).await.unwrap(), ["c"]);
+
+        let nothing = reading("SELECT key, name FROM nothing WHERE key IN ");
+        let failed = futures_util::future::join_all((0..100).map(|key| nothing.find(key))).await;
+        assert!(failed.iter().all(Result::is_err), "{database:?}");
     }
 }
 

@@ -15,8 +15,13 @@ const PATIENCE: u32 = 5;
 /// The least time over which delays are averaged before the limit moves.
 const WINDOW: Duration = Duration::from_millis(50);
 /// By how much the limit moves in one step at the most.
-const RISE: f64 = 1.1;
+const RISE: f64 = 2.0;
 const FALL: f64 = 0.5;
+/// So few never take [`PATIENCE`] times as long as one. Where they do, what one takes has changed.
+const LEAST: f64 = 4.0;
+/// How often a write has to wait for the processor on its way through tasks and threads. Fewer writes at the broker do not
+/// make that shorter, and refusing costs it too: where the processor is what is short, that is no reason to refuse.
+const TURNS: u32 = 16;
 
 /// The limit, and who is under way. Pure: every time is handed in.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ struct Window {
     since: Instant,
     took: Duration,
     ended: u32,
+    turns: Duration,
+    turned: u32,
 }
 
 /// A write that is under way.
@@ -84,6 +91,12 @@ impl Limit {
         Some(ticket)
     }
 
+    /// A write has waited for the processor once, that long.
+    pub(super) fn turned(&mut self, turn: Duration) {
+        self.window.turns += turn;
+        self.window.turned += 1;
+    }
+
     /// A write ends. How long it took says something only if it was sent: a failure may be quick.
     pub(super) fn leave(&mut self, ticket: &Ticket, sent: bool, now: Instant) {
         let Some(since) = self.under_way.remove(&ticket.number).filter(|_| sent) else {
@@ -105,7 +118,7 @@ impl Limit {
         if elapsed < self.length {
             return;
         }
-        let Window { took, ended, .. } = std::mem::replace(&mut self.window, Window::new(now));
+        let Window { took, ended, turns, turned, .. } = std::mem::replace(&mut self.window, Window::new(now));
         // Where nobody came to an end, the first in the row tells how long that takes by now.
         let took = match took.checked_div(ended) {
             Some(mean) => mean,
@@ -113,22 +126,22 @@ impl Limit {
                 self.under_way.values().next().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since))
             }
         };
-        let wanted = self.fine.max(self.alone.unwrap_or_default() * PATIENCE);
+        let turns = turns.checked_div(turned).unwrap_or_default() * TURNS;
+        let wanted = self.fine.max(self.alone.unwrap_or_default() * PATIENCE) + turns;
+        if took > wanted && self.now <= LEAST {
+            self.alone = Some(took / LEAST as u32);
+        }
         // What a step has brought is seen by those only that come after it.
         self.length = took.max(WINDOW);
-        let windows = elapsed.div_duration_f64(self.length);
-        self.now = if took > wanted {
-            self.now * wanted.div_duration_f64(took).max(FALL)
-        } else {
-            self.now * RISE.powf(windows) + windows
-        };
-        self.now = self.now.clamp(1.0, self.most);
+        let step = wanted.div_duration_f64(took.max(Duration::from_nanos(1))).clamp(FALL, RISE);
+        let windows = if step > 1.0 { elapsed.div_duration_f64(self.length) } else { 1.0 };
+        self.now = (self.now * step.powf(windows)).clamp(LEAST.min(self.most), self.most);
     }
 }
 
 impl Window {
     fn new(since: Instant) -> Self {
-        Self { since, took: Duration::ZERO, ended: 0 }
+        Self { since, took: Duration::ZERO, ended: 0, turns: Duration::ZERO, turned: 0 }
     }
 }
 

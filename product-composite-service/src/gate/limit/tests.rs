@@ -191,3 +191,18 @@ fn a_broker_that_became_slow_for_good_is_believed() {
     let taken = seen.admitted as f64 / slow.time(20_000.0).as_secs_f64();
     assert!(taken > 0.6 * slow.takes(), "{taken:.0} of {:.0} a second", slow.takes());
 }
+
+#[test]
+fn who_waits_for_the_processor_is_not_refused() {
+    let (mut limit, start) = (Limit::new(MOST, FINE, Instant::now()), Instant::now());
+    let mut waiting = VecDeque::new();
+    for millis in 0..10_000 {
+        let now = start + Duration::from_millis(millis);
+        waiting.push_back(limit.enter(now).unwrap());
+        limit.turned(Duration::from_millis(25));
+        // However many there are, each takes 300 ms, of which 25 ms for each turn.
+        if millis >= 300 {
+            limit.leave(&waiting.pop_front().unwrap(), true, now);
+        }
+    }
+}
