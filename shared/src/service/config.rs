@@ -11,7 +11,7 @@ mod variables;
 
 pub use databases::{DatabaseUrl, Databases};
 pub use discovery::Discovery;
-pub use limits::Limits;
+pub use limits::{Limits, WriteLimits};
 pub use token::Token;
 pub use variables::{ConfigError, Variables, refused};
 
@@ -21,7 +21,7 @@ use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
-use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT};
+use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT, WRITES, WRITES_BYTES, WRITES_DELAY};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -120,6 +120,9 @@ pub const COMMON: &[Variable] = &[
     BODY_LIMIT,
     REQUEST_LIMIT,
     SEND_LIMIT,
+    WRITES,
+    WRITES_BYTES,
+    WRITES_DELAY,
     READ_LIMIT,
     TRY_LIMIT,
     GRACE,
