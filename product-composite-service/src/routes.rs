@@ -2,10 +2,12 @@
 
 use crate::aggregate::{join, split, validate};
 use crate::cores::Cores;
+use crate::gate::{Gate, admit};
 use crate::topics::{Request, Topics};
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::{AppendHeaders, IntoResponse};
-use axum::routing::{get, post};
+use axum::routing::{self, post};
 use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use shared::api::ProductAggregate;
@@ -25,14 +27,17 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(crate) struct Composite {
     pub(crate) cores: Cores,
     pub(crate) topics: Topics,
+    pub(crate) gate: Gate,
     pub(crate) address: ServiceAddress,
 }
 
 /// All routes.
 pub(crate) fn routes(composite: Composite) -> Router {
+    let gate = from_fn_with_state(composite.gate.clone(), admit);
     Router::new()
-        .route("/product-composite", post(create))
-        .route("/product-composite/{productId}", get(read).delete(delete))
+        .route("/product-composite", post(create).route_layer(gate.clone()))
+        // What is added behind the gate does not pass it.
+        .route("/product-composite/{productId}", routing::delete(delete).route_layer(gate).get(read))
         .with_state(composite)
 }
 
@@ -43,7 +48,7 @@ async fn create(
 ) -> Result<StatusCode, ApiError> {
     validate(&body.value)?;
     let request = request(&method, &uri, &headers, &body.bytes)?;
-    composite.topics.create(split(body.value), &request).await?;
+    composite.gate.pass(composite.topics.create(split(body.value), &request)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -53,7 +58,7 @@ async fn delete(
     (method, uri, headers): (Method, Uri, HeaderMap),
 ) -> Result<StatusCode, ApiError> {
     let request = request(&method, &uri, &headers, b"")?;
-    composite.topics.delete(product_id, &request).await?;
+    composite.gate.pass(composite.topics.delete(product_id, &request)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

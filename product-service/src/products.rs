@@ -3,30 +3,35 @@
 use shared::api::Product;
 use shared::database::Database;
 use shared::database::rows::{self, List};
+use shared::database::together::{Statement, Together};
 use shared::messaging::failure::Failure;
 use shared::service::ServiceAddress;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The products of this service. A clone is the same products.
 #[derive(Debug, Clone)]
 pub struct Products {
-    database: Database,
+    reads: Together<Product>,
     address: ServiceAddress,
 }
 
 impl Products {
     /// The products in `database`, given out by the instance at `address`.
     pub fn new(database: Database, address: ServiceAddress) -> Self {
-        Self { database, address }
+        let statement = Statement {
+            select: "SELECT product_id, name, weight FROM products WHERE product_id IN ",
+            after: "",
+            row: |row| product(row).map(|product| (product.product_id, product)),
+        };
+        Self { reads: Together::new(database, statement), address }
     }
 
     /// The product with this id.
-    pub async fn find(&self, product_id: i32) -> Result<Option<Product>, sqlx::Error> {
-        let query = sqlx::query("SELECT product_id, name, weight FROM products WHERE product_id = $1");
-        let row = query.bind(product_id).fetch_optional(self.database.readers()).await?;
-        let found = row.as_ref().map(product).transpose()?;
+    pub async fn find(&self, product_id: i32) -> Result<Option<Product>, Arc<sqlx::Error>> {
+        let found = self.reads.find(product_id).await?.pop();
         Ok(found.map(|found| Product { service_address: Some(self.address.to_string()), ..found }))
     }
 

@@ -3,34 +3,37 @@
 use shared::api::Recommendation;
 use shared::database::Database;
 use shared::database::rows::{self, List};
+use shared::database::together::{Statement, Together};
 use shared::messaging::failure::Failure;
 use shared::service::ServiceAddress;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The recommendations of this service. A clone is the same recommendations.
 #[derive(Debug, Clone)]
 pub struct Recommendations {
-    database: Database,
+    reads: Together<Recommendation>,
     address: ServiceAddress,
 }
 
 impl Recommendations {
     /// The recommendations in `database`, given out by the instance at `address`.
     pub fn new(database: Database, address: ServiceAddress) -> Self {
-        Self { database, address }
+        let statement = Statement {
+            select: "SELECT product_id, recommendation_id, author, rate, content FROM recommendations WHERE product_id IN ",
+            after: " ORDER BY product_id, recommendation_id",
+            row: |row| recommendation(row).map(|recommendation| (recommendation.product_id, recommendation)),
+        };
+        Self { reads: Together::new(database, statement), address }
     }
 
     /// The recommendations of this product, by their ids.
-    pub async fn find(&self, product_id: i32) -> Result<Vec<Recommendation>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT product_id, recommendation_id, author, rate, content FROM recommendations
-             WHERE product_id = $1 ORDER BY recommendation_id",
-        );
-        let rows = rows.bind(product_id).fetch_all(self.database.readers()).await?;
+    pub async fn find(&self, product_id: i32) -> Result<Vec<Recommendation>, Arc<sqlx::Error>> {
+        let found = self.reads.find(product_id).await?;
         let from_here = |found| Recommendation { service_address: Some(self.address.to_string()), ..found };
-        rows.iter().map(|row| recommendation(row).map(from_here)).collect()
+        Ok(found.into_iter().map(from_here).collect())
     }
 
     /// Creates recommendations. One that stands there with the same content is done already; with other content it is

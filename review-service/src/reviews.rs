@@ -3,34 +3,37 @@
 use shared::api::Review;
 use shared::database::Database;
 use shared::database::rows::{self, List};
+use shared::database::together::{Statement, Together};
 use shared::messaging::failure::Failure;
 use shared::service::ServiceAddress;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The reviews of this service. A clone is the same reviews.
 #[derive(Debug, Clone)]
 pub struct Reviews {
-    database: Database,
+    reads: Together<Review>,
     address: ServiceAddress,
 }
 
 impl Reviews {
     /// The reviews in `database`, given out by the instance at `address`.
     pub fn new(database: Database, address: ServiceAddress) -> Self {
-        Self { database, address }
+        let statement = Statement {
+            select: "SELECT product_id, review_id, author, subject, content FROM reviews WHERE product_id IN ",
+            after: " ORDER BY product_id, review_id",
+            row: |row| review(row).map(|review| (review.product_id, review)),
+        };
+        Self { reads: Together::new(database, statement), address }
     }
 
     /// The reviews of this product, by their ids.
-    pub async fn find(&self, product_id: i32) -> Result<Vec<Review>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT product_id, review_id, author, subject, content FROM reviews
-             WHERE product_id = $1 ORDER BY review_id",
-        );
-        let rows = rows.bind(product_id).fetch_all(self.database.readers()).await?;
+    pub async fn find(&self, product_id: i32) -> Result<Vec<Review>, Arc<sqlx::Error>> {
+        let found = self.reads.find(product_id).await?;
         let from_here = |found| Review { service_address: Some(self.address.to_string()), ..found };
-        rows.iter().map(|row| review(row).map(from_here)).collect()
+        Ok(found.into_iter().map(from_here).collect())
     }
 
     /// Creates reviews. One that stands there with the same content is done already; with other content it is

@@ -3,7 +3,7 @@
 //! - this file: pools, transactions, migrations
 //! - [`sqlite`], [`postgres`]: what each of them wants
 //! - [`trouble`](mod@trouble): what an error means
-//! - [`rows`]: statements over many rows
+//! - [`rows`]: statements over many rows; [`together`]: reads that share one
 //! - [`inbox`]: which events have been decided on
 //! - [`letters`]: the events that were given up
 //! - [`members`]: who is in a group of consumers
@@ -17,6 +17,7 @@ pub mod members;
 mod postgres;
 pub mod rows;
 mod sqlite;
+pub mod together;
 mod trouble;
 
 pub(crate) use sqlite::alone;

@@ -57,6 +57,9 @@ pub enum ApiError {
         /// What happened, for the log.
         cause: anyhow::Error,
     },
+    /// There is too much of it just now: 503 with `Retry-After`, and nothing in the log for each one.
+    #[error("{0}")]
+    Overloaded(String),
     /// Anything unexpected: 500.
     #[error("{message}")]
     Internal {
@@ -94,7 +97,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -127,7 +130,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), self.to_string()).into_response();
         let said = match self {
-            Self::Unavailable { .. } => Some((header::RETRY_AFTER, "1")),
+            Self::Unavailable { .. } | Self::Overloaded(_) => Some((header::RETRY_AFTER, "1")),
             Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, "Bearer")),
             _ => None,
         };

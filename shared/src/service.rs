@@ -41,6 +41,7 @@ use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use platform::Platform;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -326,7 +327,8 @@ where
 }
 
 /// An error of the database, as a reader meets it: 503 where it may pass, 500 where it stays.
-pub fn database_error(error: sqlx::Error) -> ApiError {
+pub fn database_error(error: impl Into<Arc<sqlx::Error>>) -> ApiError {
+    let error = error.into();
     match crate::database::trouble(&error) {
         crate::database::Trouble::Away => ApiError::unavailable("The database cannot be reached", error),
         _ => ApiError::from(anyhow::Error::from(error)),

@@ -10,6 +10,7 @@ mod health;
 mod idempotency;
 mod instances;
 mod outages;
+mod overload;
 mod partial;
 mod reads;
 mod refusals;
@@ -37,7 +38,11 @@ impl Landscape {
 
     /// With a composite that is given another binder than the core services.
     async fn start_with(broken: impl FnOnce(Arc<dyn Binder>) -> Arc<dyn Binder>) -> Self {
-        let sandbox = Sandbox::new().await;
+        Self::start_in(Sandbox::new().await, broken).await
+    }
+
+    /// Likewise, in surroundings of the test's choice.
+    async fn start_in(sandbox: Sandbox, broken: impl FnOnce(Arc<dyn Binder>) -> Arc<dyn Binder>) -> Self {
         let product = sandbox.start(product_service::service).await;
         let recommendation = sandbox.start(recommendation_service::service).await;
         let review = sandbox.start(review_service::service).await;

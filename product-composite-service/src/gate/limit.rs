@@ -1,0 +1,136 @@
+//! How many writes may be under way at a time: as many as the broker takes within the delay that is wanted.
+//!
+//! Writes that wait together are committed together, so that more of them at a time is what makes a broker fast, up to a
+//! point from which on they only wait longer. Where that is nobody knows beforehand. So the limit starts high; while
+//! writes take longer than wanted it falls to where they do not (at a given throughput, half as many under way take half
+//! as long), and while they do not it rises again. Wanted is a multiple of what a write takes that is alone, since a slow
+//! disk or a broker far away is no reason to refuse anything.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How much longer than alone a write may take. Less, and commits could not be shared; see
+/// `docs/decisions/2026-11-23-writes-by-delay.md`.
+const PATIENCE: u32 = 5;
+/// The least time over which delays are averaged before the limit moves.
+const WINDOW: Duration = Duration::from_millis(50);
+/// By how much the limit moves in one step at the most.
+const RISE: f64 = 1.1;
+const FALL: f64 = 0.5;
+
+/// The limit, and who is under way. Pure: every time is handed in.
+#[derive(Debug)]
+pub(super) struct Limit {
+    most: f64,
+    now: f64,
+    /// The delay that is always fine.
+    fine: Duration,
+    /// What a write takes that is alone.
+    alone: Option<Duration>,
+    under_way: BTreeMap<u64, Instant>,
+    next: u64,
+    window: Window,
+    length: Duration,
+}
+
+/// The writes that ended since the limit was last looked at.
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    took: Duration,
+    ended: u32,
+}
+
+/// A write that is under way.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    number: u64,
+    alone: bool,
+}
+
+impl Limit {
+    pub(super) fn new(most: u32, fine: Duration, now: Instant) -> Self {
+        Self {
+            most: most.into(),
+            now: most.into(),
+            fine,
+            alone: None,
+            under_way: BTreeMap::new(),
+            next: 0,
+            window: Window::new(now),
+            length: WINDOW,
+        }
+    }
+
+    /// How many may be under way now.
+    pub(super) fn now(&self) -> f64 {
+        self.now.floor()
+    }
+
+    /// Whether nobody else may enter.
+    pub(super) fn is_full(&self) -> bool {
+        self.under_way.len() as f64 >= self.now()
+    }
+
+    /// Lets a write in, unless it is full.
+    pub(super) fn enter(&mut self, now: Instant) -> Option<Ticket> {
+        self.look(now);
+        if self.is_full() {
+            return None;
+        }
+        let ticket = Ticket { number: self.next, alone: self.under_way.is_empty() };
+        self.under_way.insert(ticket.number, now);
+        self.next += 1;
+        Some(ticket)
+    }
+
+    /// A write ends. How long it took says something only if it was sent: a failure may be quick.
+    pub(super) fn leave(&mut self, ticket: &Ticket, sent: bool, now: Instant) {
+        let Some(since) = self.under_way.remove(&ticket.number).filter(|_| sent) else {
+            return;
+        };
+        let took = now.saturating_duration_since(since);
+        self.window.took += took;
+        self.window.ended += 1;
+        // One that was alone and slow may have been an accident, which any that is faster makes good.
+        if ticket.alone || self.alone.is_none_or(|alone| took < alone) {
+            self.alone = Some(took);
+        }
+        self.look(now);
+    }
+
+    /// Moves the limit, once for each window.
+    fn look(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.window.since);
+        if elapsed < self.length {
+            return;
+        }
+        let Window { took, ended, .. } = std::mem::replace(&mut self.window, Window::new(now));
+        // Where nobody came to an end, the first in the row tells how long that takes by now.
+        let took = match took.checked_div(ended) {
+            Some(mean) => mean,
+            None => {
+                self.under_way.values().next().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since))
+            }
+        };
+        let wanted = self.fine.max(self.alone.unwrap_or_default() * PATIENCE);
+        // What a step has brought is seen by those only that come after it.
+        self.length = took.max(WINDOW);
+        let windows = elapsed.div_duration_f64(self.length);
+        self.now = if took > wanted {
+            self.now * wanted.div_duration_f64(took).max(FALL)
+        } else {
+            self.now * RISE.powf(windows) + windows
+        };
+        self.now = self.now.clamp(1.0, self.most);
+    }
+}
+
+impl Window {
+    fn new(since: Instant) -> Self {
+        Self { since, took: Duration::ZERO, ended: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests;
