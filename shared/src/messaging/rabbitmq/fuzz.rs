@@ -23,9 +23,9 @@ fn value(fuzz: &mut Fuzz, depth: u32) -> AMQPValue {
         3 => AMQPValue::ShortInt(number as i16),
         4 => AMQPValue::LongUInt(number as u32),
         5 => AMQPValue::LongLongInt(number as i64),
-        // Numbers that survive a text; of others the last digit may change on their way.
-        6 => AMQPValue::Float(f32::from(number as i16) / 4.0),
-        7 => AMQPValue::Double(f64::from(number as i32) / 4.0),
+        // No JSON has a number that is none, so no dead letter keeps it.
+        6 => AMQPValue::Float(Some(f32::from_bits(number as u32)).filter(|float| float.is_finite()).unwrap_or(0.5)),
+        7 => AMQPValue::Double(Some(f64::from_bits(number)).filter(|double| double.is_finite()).unwrap_or(0.5)),
         8 => AMQPValue::DecimalValue(DecimalValue { scale: number as u8, value: (number >> 8) as u32 }),
         9 => AMQPValue::LongString(fuzz.bytes(100).into()),
         10 => AMQPValue::LongString(fuzz.text().into()),
