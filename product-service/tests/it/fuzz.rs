@@ -2,7 +2,7 @@
 //! those behind it.
 
 use crate::{product, start};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::api::PRODUCTS;
 use shared::messaging::{Headers, Outgoing};
 use std::time::Instant;
