@@ -191,6 +191,11 @@ impl Service {
         })
     }
 
+    /// Its routes alone, with their limits and bodies of failures, for who asks without a socket.
+    pub fn into_routes(self) -> Router {
+        self.routes
+    }
+
     /// Serves until `shutdown` resolves or a part ends by itself; then stops: gone from the registry, not ready, no new
     /// requests, those under way and the batches in hand finished within the grace time, databases closed.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {

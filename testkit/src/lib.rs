@@ -10,6 +10,7 @@
 //! - [`dns`]: a name server that answers as a test says
 //! - [`killable`]: a server that is killed and started again
 //! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
+//! - [`fuzz`]: what nobody sends on purpose
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -18,6 +19,7 @@ pub mod answer;
 pub mod dns;
 pub mod eventually;
 pub mod finding;
+pub mod fuzz;
 pub mod java;
 pub mod killable;
 pub mod neighbour;
@@ -32,6 +34,7 @@ pub mod workload;
 pub use answer::Answer;
 pub use dns::NameServer;
 pub use eventually::eventually;
+pub use fuzz::Fuzz;
 pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
 pub use program::Program;

@@ -5,6 +5,7 @@
 
 mod broken;
 mod fakes;
+mod fuzz;
 mod health;
 mod idempotency;
 mod instances;

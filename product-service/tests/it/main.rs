@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod events;
+mod fuzz;
 mod health;
 mod letters;
 mod postgres;

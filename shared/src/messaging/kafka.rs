@@ -16,6 +16,9 @@
 
 mod brokers;
 mod consumer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fuzz;
 mod group;
 mod headers;
 mod left;

@@ -16,6 +16,9 @@
 //! than by closing its channel, since a cancelled consumer still holds what it got.
 
 mod consumer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+mod fuzz;
 mod headers;
 mod hold;
 mod letters;

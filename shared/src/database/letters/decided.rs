@@ -15,9 +15,10 @@ pub async fn due(
     (partition, count): (u32, u32),
     limit: u32,
 ) -> Result<Vec<Letter>, sqlx::Error> {
-    // As `messaging::partition` computes it.
+    // The key's partition as `messaging::partition` computes it. SQLite takes an index only where its condition stands
+    // here word for word.
     let sql = select(
-        "WHERE destination = $1 AND wanted IS NOT NULL AND state = 'waiting'
+        "WHERE destination = $1 AND wanted IS NOT NULL AND state <> 'closed' AND state = 'waiting'
            AND (CASE WHEN event_key IS NULL THEN partition WHEN event_key = -2147483648 THEN 0 ELSE ABS(event_key) END)
                % $2 = $3
          ORDER BY sequence LIMIT $4",

@@ -32,8 +32,10 @@ pub struct Summary {
 pub async fn summary(database: &Database) -> Result<Summary, sqlx::Error> {
     let kinds = "SELECT kind, COUNT(*), MIN(created_at) FROM dead_letters
                  WHERE state <> 'closed' GROUP BY kind";
-    let keys = "SELECT COUNT(DISTINCT event_key) FROM dead_letters
-                WHERE state <> 'closed' AND kind IN ('failed', 'parked')";
+    // Grouped, as the index has them: of a million letters no set is made.
+    let keys = "SELECT COUNT(*) FROM (SELECT event_key FROM dead_letters
+                WHERE state <> 'closed' AND kind <> 'invalid' AND kind <> 'foreign' AND event_key IS NOT NULL
+                GROUP BY event_key) AS keys";
     let wanted = "SELECT wanted, COUNT(*) FROM dead_letters
                   WHERE wanted IS NOT NULL AND state <> 'closed' GROUP BY wanted";
     let counted = async {
