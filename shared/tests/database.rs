@@ -128,6 +128,11 @@ async fn what_is_old_and_has_no_letter_is_forgotten() {
     }
 }
 
+/// The key and the name of a row.
+fn named(row: &sqlx::any::AnyRow) -> Result<(i32, String), sqlx::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 #[tokio::test]
 async fn who_reads_together_gets_what_is_his() {
     let (databases, _folder) = databases().await;
@@ -141,8 +146,7 @@ async fn who_reads_together_gets_what_is_his() {
         }
         transaction.commit().await.unwrap();
         let reading = |select: &'static str| {
-            let row = |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, row.try_get::<String, _>(1)?));
-            Together::new(database.clone(), Statement { select, after: " ORDER BY name", row })
+            Together::new(database.clone(), Statement { select, after: " ORDER BY name", row: named })
         };
         let things = reading("SELECT key, name FROM things WHERE key IN ");
         // More than one statement takes, and everybody twice.
