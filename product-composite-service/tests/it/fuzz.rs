@@ -1,6 +1,9 @@
 //! Requests that nobody sends on purpose: each is refused with a sentence or accepted as events that can be read; none
 //! is a failure of ours.
 
+// What a large run came to is to be read.
+#![expect(clippy::print_stdout)]
+
 use crate::cores;
 use async_trait::async_trait;
 use axum::Router;

@@ -1,6 +1,9 @@
 //! Messages that nobody sends on purpose: each takes effect or becomes an invalid dead letter; none fails, none blocks
 //! those behind it.
 
+// What a large run came to is to be read.
+#![expect(clippy::print_stdout)]
+
 use crate::{product, start};
 use serde_json::json;
 use shared::api::PRODUCTS;

@@ -17,7 +17,7 @@ fn short(fuzz: &mut Fuzz) -> ShortString {
 fn value(fuzz: &mut Fuzz, depth: u32) -> AMQPValue {
     let number = fuzz.number();
     match fuzz.below(if depth > 6 { 14 } else { 17 }) {
-        0 => AMQPValue::Boolean(number % 2 == 0),
+        0 => AMQPValue::Boolean(number.is_multiple_of(2)),
         1 => AMQPValue::ShortShortInt(number as i8),
         2 => AMQPValue::ShortShortUInt(number as u8),
         3 => AMQPValue::ShortInt(number as i16),
