@@ -49,7 +49,7 @@ async fn the_actuator_knows_this_service() {
     let service = start(&sandbox).await;
     let health = service.answers("/actuator/health", 200).await.json();
     let components: Vec<&str> = health["components"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(components, ["binders", "db", "diskSpace", "livenessState", "ping", "readinessState"]);
+    assert_eq!(components, ["binders", "db", "deadLetters", "diskSpace", "livenessState", "ping", "readinessState"]);
     assert_eq!(service.get("/actuator/info").await.json()["build"]["name"], "review");
     let links = service.get("/actuator").await.json();
     assert!(links["_links"]["deadletters"]["href"].as_str().unwrap().ends_with("/actuator/deadletters"), "{links}");
