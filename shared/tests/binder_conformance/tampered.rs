@@ -9,6 +9,7 @@ use shared::messaging::{
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Where a service stands with its broker.
 #[derive(Debug, Clone)]
@@ -103,7 +104,7 @@ struct TamperedConsumer {
 impl Consumer for TamperedConsumer {
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError> {
         let inner = self.inner.assigned().await?;
-        Ok(Box::new(TamperedPartition { inner, at: self.at.clone() }))
+        Ok(Box::new(TamperedPartition { inner, at: self.at.clone(), received: None }))
     }
 
     async fn leave(self: Box<Self>) {
@@ -114,6 +115,8 @@ impl Consumer for TamperedConsumer {
 struct TamperedPartition {
     inner: Box<dyn Partition>,
     at: At,
+    /// What came and has not been handed out.
+    received: Option<(Batch, JoinHandle<Result<(), BinderError>>)>,
 }
 
 #[async_trait]
@@ -127,11 +130,17 @@ impl Partition for TamperedPartition {
     }
 
     async fn receive(&mut self) -> Result<Option<Batch>, BinderError> {
-        let batch = self.inner.receive().await?;
-        if batch.is_some() {
-            (self.at)(Step::Received).await?;
-        }
-        Ok(batch)
+        // A receive that is dropped at this step has lost nothing: the next one goes on waiting there.
+        let (_, step) = match &mut self.received {
+            Some(received) => received,
+            none => {
+                let Some(batch) = self.inner.receive().await? else { return Ok(None) };
+                none.insert((batch, tokio::spawn((self.at)(Step::Received))))
+            }
+        };
+        let passed = step.await.unwrap();
+        let received = self.received.take();
+        passed.map(|()| received.map(|(batch, _)| batch))
     }
 
     async fn settle(&mut self, upto: Position) -> Result<(), BinderError> {
