@@ -8,7 +8,8 @@
 //! - [`servers`]: real databases, brokers and registries
 //! - [`program`]: programs that others wrote; [`java`]: those in Java
 //! - [`dns`]: a name server that answers as a test says
-//! - [`killable`]: a server that is killed and started again
+//! - [`killable`]: a server that is killed and started again; [`proxy`]: a network that fails; [`disk`]: a disk that is full
+//! - [`reaper`](mod@reaper): cleaning up, however a process ends
 //! - [`registry`]: a registry of services that fails as the test says; [`finding`]: our client before any registry
 //! - [`fuzz`]: what nobody sends on purpose
 //! - [`workload`]: clients that know what they were promised; [`verdict`]: whether that was kept
@@ -16,6 +17,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod answer;
+pub mod disk;
 pub mod dns;
 pub mod eventually;
 pub mod finding;
@@ -24,6 +26,8 @@ pub mod java;
 pub mod killable;
 pub mod neighbour;
 pub mod program;
+pub mod proxy;
+pub mod reaper;
 pub mod registry;
 pub mod running;
 pub mod sandbox;
@@ -32,12 +36,15 @@ pub mod verdict;
 pub mod workload;
 
 pub use answer::Answer;
+pub use disk::Disk;
 pub use dns::NameServer;
 pub use eventually::eventually;
 pub use fuzz::Fuzz;
 pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};
 pub use program::Program;
+pub use proxy::Proxy;
+pub use reaper::reaper;
 pub use registry::{Fault, Registry};
 pub use running::Running;
 pub use sandbox::Sandbox;

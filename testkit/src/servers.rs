@@ -25,6 +25,7 @@ use shared::service::config::Variables;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -71,7 +72,7 @@ impl Postgres {
             let admin = url.parse().map_err(|error| format!("DATABASE_URL cannot be read: {error}"))?;
             return Ok(Self { admin, _container: None });
         }
-        let container = Self::container(None).await.map_err(|error| format!("no DATABASE_URL, and {error}"))?;
+        let container = Self::container(None, None).await.map_err(|error| format!("no DATABASE_URL, and {error}"))?;
         container.command("start").await?;
         let server = Self::in_container(container.port(5432).await?);
         server.until_answered().await?;
@@ -79,10 +80,11 @@ impl Postgres {
     }
 
     /// A container, on this port or any. Its commits need not survive the machine, and there are many tests at a time.
-    async fn container(port: Option<u16>) -> Result<Container, String> {
+    async fn container(port: Option<u16>, data: Option<&Path>) -> Result<Container, String> {
+        let folders = data.map(|data| ("/var/lib/postgresql/data", data));
         let environment = [("POSTGRES_USER", USER), ("POSTGRES_PASSWORD", PASSWORD)];
         let command = ["postgres", "-c", "fsync=off", "-c", "max_connections=500"];
-        Container::create("postgres:17", &[(5432, port)], &environment, &command).await
+        Container::create("postgres:17", &[(5432, port)], folders.as_slice(), &environment, &command).await
     }
 
     fn in_container(port: u16) -> Self {
@@ -90,7 +92,8 @@ impl Postgres {
         Self { admin, _container: None }
     }
 
-    async fn until_answered(&self) -> Result<(), String> {
+    /// Waits until it answers.
+    pub async fn until_answered(&self) -> Result<(), String> {
         until_answered("PostgreSQL", async || PgConnection::connect(self.admin.as_str()).await?.close().await).await
     }
 
@@ -159,7 +162,7 @@ impl RabbitMq {
                 management.parse().map_err(|error| format!("RABBITMQ_MANAGEMENT_URL cannot be read: {error}"))?;
             return Ok(Self { amqp, management, _container: None });
         }
-        let container = Self::container(None).await.map_err(|error| format!("no RABBITMQ_URL, and {error}"))?;
+        let container = Self::container(None, None).await.map_err(|error| format!("no RABBITMQ_URL, and {error}"))?;
         container.command("start").await?;
         let broker = Self::in_container(container.port(5672).await?, container.port(15672).await?);
         broker.until_answered().await?;
@@ -167,10 +170,11 @@ impl RabbitMq {
     }
 
     /// A container, with AMQP and management on these ports or any.
-    async fn container(ports: Option<(u16, u16)>) -> Result<Container, String> {
+    async fn container(ports: Option<(u16, u16)>, data: Option<&Path>) -> Result<Container, String> {
+        let folders = data.map(|data| ("/var/lib/rabbitmq", data));
         let ports = [(5672, ports.map(|(amqp, _)| amqp)), (15672, ports.map(|(_, management)| management))];
         let environment = [("RABBITMQ_DEFAULT_USER", USER), ("RABBITMQ_DEFAULT_PASS", PASSWORD)];
-        Container::create("rabbitmq:4-management", &ports, &environment, &[]).await
+        Container::create("rabbitmq:4-management", &ports, folders.as_slice(), &environment, &[]).await
     }
 
     fn in_container(amqp: u16, management: u16) -> Self {
@@ -210,7 +214,7 @@ impl RabbitMq {
     }
 
     /// Waits for both of its doors: what is declared over one is used over the other.
-    async fn until_answered(&self) -> Result<(), String> {
+    pub async fn until_answered(&self) -> Result<(), String> {
         until_answered("RabbitMQ's management", async || self.manage(Method::GET, "overview", Value::Null).await)
             .await?;
         until_answered("RabbitMQ", async || {

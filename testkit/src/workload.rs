@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a request may take until it is accepted, sent again and again.
-const ACCEPTED: Duration = Duration::from_secs(60);
+/// How long a request may take until it is accepted, sent again and again: somewhat longer than several servers in a row
+/// take to come back on a busy machine.
+const ACCEPTED: Duration = Duration::from_secs(180);
 /// How long to wait before a request is sent again: to one who said so, and where nobody was.
 const REFUSED: Duration = Duration::from_millis(100);
 const NOBODY: Duration = Duration::from_millis(10);
@@ -147,14 +148,20 @@ struct Shared {
     http: Client,
     /// Where the composite service is; it moves.
     url: watch::Sender<String>,
+    pause: Duration,
     counts: Counts,
 }
 
 impl Clients {
     /// Starts `count` clients of the composite service at `url`, which send through `http`.
     pub fn start(http: Client, count: u64, seed: u64, url: &str) -> Self {
+        Self::unhurried(http, count, Duration::ZERO, seed, url)
+    }
+
+    /// Likewise clients that wait so long after each request that was accepted.
+    pub fn unhurried(http: Client, count: u64, pause: Duration, seed: u64, url: &str) -> Self {
         let url = watch::Sender::new(url.to_owned());
-        let shared = Arc::new(Shared { http, url, counts: Counts::default() });
+        let shared = Arc::new(Shared { http, url, pause, counts: Counts::default() });
         let enough = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for number in 0..count {
@@ -280,6 +287,7 @@ impl Shared {
                     self.counts.answered.fetch_add(1, Ordering::Relaxed);
                     // A body that is not read would cost the connection.
                     let _ = answer.bytes().await;
+                    tokio::time::sleep(self.pause).await;
                     return;
                 }
                 Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {

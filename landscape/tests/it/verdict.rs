@@ -3,16 +3,20 @@
 use crate::process::{Landscape, SOON};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use sqlx::{ConnectOptions, Row};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use testkit::eventually;
-use testkit::verdict::{Found, PLACES, Place};
+use testkit::verdict::{Found, PLACES, Place, history};
 use testkit::workload::{Key, Request};
 
 fn file(data_dir: &Path, place: &Place) -> PathBuf {
     data_dir.join(place.service).with_extension("db")
+}
+
+fn url(data_dir: &Path, place: &Place) -> String {
+    format!("sqlite:{}", file(data_dir, place).display())
 }
 
 async fn open(file: &Path) -> SqliteConnection {
@@ -27,24 +31,8 @@ pub(crate) async fn execute(data_dir: &Path, service: &str, sql: &'static str) {
 
 /// Writes down from now on what happens to the tables of a landscape that has started.
 pub(crate) async fn keep_history(data_dir: &Path) {
-    for place @ Place { topic, part, content, .. } in &PLACES {
-        let column = |row: &str, name: &str| if name == "1" { name.to_owned() } else { format!("{row}.{name}") };
-        let trigger = |name: &str, when: &str, row: &str, sign: &str| {
-            let (part, content) = (column(row, part), column(row, content));
-            format!(
-                "CREATE TRIGGER {name} AFTER {when} ON {topic} BEGIN
-                     INSERT INTO history (event_key, part, change) VALUES ({row}.product_id, {part}, '{sign}' || {content});
-                 END;"
-            )
-        };
-        let sql = format!(
-            "CREATE TABLE history (sequence INTEGER PRIMARY KEY, event_key INTEGER, part INTEGER, change TEXT);
-             {} {}",
-            trigger("comes", "INSERT", "NEW", "+"),
-            trigger("goes", "DELETE", "OLD", "-"),
-        );
-        let mut database = open(&file(data_dir, place)).await;
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+    for place in &PLACES {
+        history::keep(place, &url(data_dir, place)).await;
     }
 }
 
@@ -90,8 +78,7 @@ pub(crate) async fn check(data_dir: &Path, keys: &[Key]) -> usize {
     check_counts(keys, &logged);
     for place in &PLACES {
         check_order(place, keys, &logged);
-        let url = format!("sqlite:{}", file(data_dir, place).display());
-        Found::read(place, &url).await.check(place, keys);
+        Found::read(place, &url(data_dir, place)).await.check(place, keys);
     }
     logged.len()
 }

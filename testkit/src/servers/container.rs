@@ -1,9 +1,13 @@
 //! Containers that are removed when the process ends, however it ends. They are driven by the `docker` command, which
 //! must be there anyway for that.
 
-use std::os::unix::process::CommandExt;
+use crate::reaper;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use uuid::Uuid;
+
+/// The second try is for a container that was still being made at the first.
+const REMOVE: &str = "docker rm -fv \"$0\"; sleep 5; docker rm -fv \"$0\"";
 
 /// A container. It is removed when this is dropped, or when the process ends: killed too, and though a static is never
 /// dropped.
@@ -15,21 +19,26 @@ pub struct Container {
 }
 
 impl Container {
-    /// Makes a container of `image` that is still to be started. Each of `ports` is a port in it and the one on this machine, or any.
+    /// Makes a container of `image` that is still to be started. Each of `ports` is a port in it and the one on this
+    /// machine, or any; each of `folders`, a folder in it and the one on this machine.
     pub(super) async fn create(
         image: &str,
         ports: &[(u16, Option<u16>)],
+        folders: &[(&str, &Path)],
         environment: &[(&str, &str)],
         command: &[&str],
     ) -> Result<Self, String> {
         let name = format!("testkit-{}", Uuid::new_v4().simple());
         // Before the container, so that there is no moment in which it could be left behind.
-        let held = reaper(&name).map_err(|error| format!("no process can be started: {error}"))?;
+        let held = reaper(REMOVE, &name).map_err(|error| format!("no process can be started: {error}"))?;
         let container = Self { name, _held: held };
         let mut arguments: Vec<String> = ["create", "--name", &container.name].into_iter().map(str::to_owned).collect();
         for (inner, outer) in ports {
             let outer = outer.map_or_else(String::new, |port| port.to_string());
             arguments.extend(["--publish".to_owned(), format!("127.0.0.1:{outer}:{inner}")]);
+        }
+        for (inner, outer) in folders {
+            arguments.extend(["--volume".to_owned(), format!("{}:{inner}", outer.display())]);
         }
         for (variable, value) in environment {
             arguments.extend(["--env".to_owned(), format!("{variable}={value}")]);
@@ -48,30 +57,15 @@ impl Container {
     }
 
     /// Runs a command in the container, which has to be running.
-    pub(super) async fn execute(&self, words: &[&str]) -> Result<(), String> {
+    pub async fn execute(&self, words: &[&str]) -> Result<(), String> {
         let arguments = [&["exec", &self.name], words].concat();
         docker(arguments.into_iter().map(str::to_owned).collect()).await.map(drop)
     }
 
     /// Does this to the container: `start`, `kill`, `pause`, `unpause`.
-    pub(super) async fn command(&self, what: &str) -> Result<(), String> {
+    pub async fn command(&self, what: &str) -> Result<(), String> {
         docker(vec![what.to_owned(), self.name.clone()]).await.map(drop)
     }
-}
-
-/// Starts the process that removes the container `name` when the returned end of its input is closed.
-fn reaper(name: &str) -> std::io::Result<ChildStdin> {
-    // The second try is for a container that was still being made at the first.
-    let script = "trap '' HUP INT TERM; cat; docker rm -fv \"$0\"; sleep 5; docker rm -fv \"$0\"";
-    let mut reaper = Command::new("sh")
-        .args(["-c", script, name])
-        // What is typed to end the tests ends their process group; this process must come after them.
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    reaper.stdin.take().ok_or_else(|| std::io::Error::other("there is no pipe"))
 }
 
 /// What `docker ARGUMENTS` prints.

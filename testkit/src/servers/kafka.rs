@@ -1,21 +1,22 @@
-//! A Kafka broker: one node, without ZooKeeper. Clients come in by two doors, a direct one and one behind a [`proxy`];
+//! A Kafka broker: one node, without ZooKeeper. Clients come in by two doors, a direct one and one behind a [`proxy`](crate::proxy);
 //! a broker leads them back to the address of the door that they came in by.
-
-pub mod proxy;
 
 use super::container::Container;
 use super::own::free_port;
 use super::until_answered;
-use proxy::Proxy;
+use crate::proxy::Proxy;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use shared::service::config::Variables;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// The ports of both doors in the container.
 const DIRECT: u16 = 9092;
 const PROXIED: u16 = 9094;
+/// Where it keeps its data.
+const DATA: &str = "/var/lib/kafka/data";
 
 /// A Kafka broker.
 #[derive(Debug)]
@@ -37,22 +38,23 @@ impl Kafka {
             return Ok(Self { brokers: brokers.to_owned(), proxy: None, _container: None });
         }
         let (broker, container) =
-            Self::in_container().await.map_err(|error| format!("no KAFKA_BROKERS, and {error}"))?;
+            Self::in_container(None).await.map_err(|error| format!("no KAFKA_BROKERS, and {error}"))?;
         container.command("start").await?;
         broker.until_answered().await?;
         Ok(Self { _container: Some(container), ..broker })
     }
 
     /// A broker in a container that is still to be started.
-    pub(super) async fn in_container() -> Result<(Self, Container), String> {
+    pub(super) async fn in_container(data: Option<&Path>) -> Result<(Self, Container), String> {
         // The broker tells its clients where it is, so it has to know all ports before it starts.
         let (direct, proxied) = (free_port().await, free_port().await);
         let brokers = format!("127.0.0.1:{direct}");
-        let proxy = Proxy::start(([127, 0, 0, 1], proxied).into());
+        let proxy = Proxy::before_kafka(([127, 0, 0, 1], proxied).into());
         let advertised = format!("DIRECT://{brokers},PROXIED://{},BROKER://localhost:9095", proxy.address());
         let environment = [
             ("KAFKA_HEAP_OPTS", "-Xms512m -Xmx512m"),
             ("KAFKA_NODE_ID", "1"),
+            ("KAFKA_LOG_DIRS", DATA),
             ("KAFKA_PROCESS_ROLES", "broker,controller"),
             // The third is for the broker itself, which reaches no port of this machine.
             ("KAFKA_LISTENERS", "DIRECT://:9092,PROXIED://:9094,BROKER://localhost:9095,CONTROLLER://localhost:9093"),
@@ -75,8 +77,10 @@ impl Kafka {
             ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
             ("KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS", "1000"),
         ];
+        let folders = data.map(|data| (DATA, data));
         let published = [(DIRECT, Some(direct)), (PROXIED, Some(proxied))];
-        let container = Container::create("apache/kafka:4.1.0", &published, &environment, &[]).await?;
+        let container =
+            Container::create("apache/kafka:4.1.0", &published, folders.as_slice(), &environment, &[]).await?;
         Ok((Self { brokers, proxy: Some(proxy), _container: None }, container))
     }
 
@@ -96,7 +100,7 @@ impl Kafka {
     }
 
     /// Waits for both of its doors.
-    pub(super) async fn until_answered(&self) -> Result<(), String> {
+    pub async fn until_answered(&self) -> Result<(), String> {
         for brokers in [Some(self.brokers.clone()), self.bootstrap_through_proxy()].into_iter().flatten() {
             until_answered("Kafka", async || {
                 let client = ClientConfig::new().set("bootstrap.servers", &brokers).set("log_level", "0").clone();

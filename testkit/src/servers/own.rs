@@ -2,6 +2,7 @@
 
 use super::container::Container;
 use super::{Kafka, Postgres, RabbitMq};
+use std::path::Path;
 use tokio::net::TcpListener;
 
 /// A server that runs from [`start`](Self::start) on. It is always a container: others' servers are not killed.
@@ -9,14 +10,20 @@ use tokio::net::TcpListener;
 pub struct Own<T> {
     /// How it is used while it runs.
     pub server: T,
-    container: Container,
+    /// What it runs in.
+    pub container: Container,
 }
 
 impl Own<Postgres> {
     /// A PostgreSQL server that is not running yet.
     pub async fn postgres() -> Result<Self, String> {
+        Self::postgres_in(None).await
+    }
+
+    /// Likewise, with its data in this folder of this machine.
+    pub async fn postgres_in(data: Option<&Path>) -> Result<Self, String> {
         let port = free_port().await;
-        Ok(Self { container: Postgres::container(Some(port)).await?, server: Postgres::in_container(port) })
+        Ok(Self { container: Postgres::container(Some(port), data).await?, server: Postgres::in_container(port) })
     }
 
     /// Starts it, and waits until it answers.
@@ -29,8 +36,13 @@ impl Own<Postgres> {
 impl Own<RabbitMq> {
     /// A RabbitMQ broker that is not running yet.
     pub async fn rabbitmq() -> Result<Self, String> {
+        Self::rabbitmq_in(None).await
+    }
+
+    /// Likewise, with its data in this folder of this machine.
+    pub async fn rabbitmq_in(data: Option<&Path>) -> Result<Self, String> {
         let (amqp, management) = (free_port().await, free_port().await);
-        let container = RabbitMq::container(Some((amqp, management))).await?;
+        let container = RabbitMq::container(Some((amqp, management)), data).await?;
         Ok(Self { container, server: RabbitMq::in_container(amqp, management) })
     }
 
@@ -50,7 +62,12 @@ impl Own<RabbitMq> {
 impl Own<Kafka> {
     /// A Kafka broker that is not running yet.
     pub async fn kafka() -> Result<Self, String> {
-        let (server, container) = Kafka::in_container().await?;
+        Self::kafka_in(None).await
+    }
+
+    /// Likewise, with its data in this folder of this machine.
+    pub async fn kafka_in(data: Option<&Path>) -> Result<Self, String> {
+        let (server, container) = Kafka::in_container(data).await?;
         Ok(Self { server, container })
     }
 
@@ -79,7 +96,7 @@ impl<T> Own<T> {
 }
 
 /// A port that nobody has now. Docker gives a container that is started again another one, unless it is told which.
-pub(super) async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     listener.local_addr().expect("an address").port()
 }

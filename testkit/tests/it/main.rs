@@ -3,4 +3,5 @@
 // Outside the test functions too, a test that cannot go on ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod faults;
 mod servers;

@@ -1,0 +1,301 @@
+//! A landscape under load, what is done to it, and how long it takes to recover.
+
+use crate::journal::Struck;
+use crate::letters;
+use crate::plan::{BROKER, CLIENTS, COMPOSITE, DATA, DATABASE, Fault, Kind, REGISTRY};
+use crate::servers::{Binder, Database, Server, Servers};
+use crate::services::Services;
+use anyhow::{Context, Result, anyhow, ensure};
+use futures_util::future::{join_all, try_join_all};
+use jiff::Timestamp;
+use reqwest::Client;
+use serde_json::Value;
+use shared::messaging::TopicGroup;
+use shared::service::config::{Config, Variables};
+use shared::service::platform::Platform;
+use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use testkit::verdict::{Found, PLACES, Tally, history, refusal};
+use testkit::workload::{Clients, Key, recommendations, reviews};
+use testkit::{Proxy, eventually, reaper};
+use tokio::time::timeout;
+
+/// Where the keys of the marks begin: no client gets there.
+const MARKS: i32 = 1_000_000_000;
+/// How long a look at what waits may take; a broker that is away has no answer.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long it is waited for what takes long on a busy machine.
+const LATE: Duration = Duration::from_secs(180);
+/// Batches small enough that kills fall between them.
+const BATCH: &str = "100";
+
+/// Who sends the load.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) clients: u64,
+    /// How long each waits after a request.
+    pub(crate) pause: Duration,
+    pub(crate) seed: u64,
+}
+
+/// A landscape under load.
+pub(crate) struct UnderLoad {
+    pub(crate) clients: Clients,
+    /// Between the clients and the composite service.
+    network: Proxy,
+    services: Services,
+    pub(crate) servers: Servers,
+    /// Looks at the broker from outside.
+    outside: Platform,
+    marks: Vec<Key>,
+    http: Client,
+    data: PathBuf,
+    // The last: what uses it ends before it.
+    _folder: (TempDir, ChildStdin),
+}
+
+impl UnderLoad {
+    /// Starts it, on disks that can be full if they are to.
+    pub(crate) async fn start((binder, database): (Binder, Database), small_disks: bool, load: Load) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("faults-").tempdir()?;
+        let held = reaper("umount -l \"$0\"/*; rm -rf \"$0\"", &folder.path().to_string_lossy())?;
+        let servers = Servers::start(folder.path(), binder, database, small_disks).await?;
+        let data = folder.path().join(DATA);
+        let services = Services::start(folder.path(), |name| {
+            let core = name.split('-').next().unwrap_or(name);
+            let mut variables = servers.variables(core, &data, true);
+            let more = [("BATCH_SIZE", BATCH), ("DEAD_LETTERS_TOKEN", letters::TOKEN)];
+            // What fails for a while is given up soon, and replayed.
+            let quick = [("RETRY_MAX_ATTEMPTS", "2"), ("RETRY_INITIAL_INTERVAL_MS", "10")];
+            variables.extend(more.into_iter().chain(quick).map(|(name, value)| (name.to_owned(), value.to_owned())));
+            variables
+        });
+        let services = services.await?;
+        for place in &PLACES {
+            let tables = servers.tables(place, &data);
+            history::keep(place, &tables).await;
+            refusal::prepare(place, &tables).await?;
+        }
+        let outside = outside(&servers, &data).await?;
+        let network = Proxy::start(([127, 0, 0, 1], services.port(COMPOSITE)).into());
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?;
+        let url = format!("http://{}", network.address());
+        let clients = Clients::unhurried(http.clone(), load.clients, load.pause, load.seed, &url);
+        let mut landscape = Self {
+            clients,
+            network,
+            services,
+            servers,
+            outside,
+            marks: Vec::new(),
+            http,
+            data,
+            _folder: (folder, held),
+        };
+        landscape.until_recovered().await?;
+        Ok(landscape)
+    }
+
+    /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered.
+    pub(crate) async fn strike(&mut self, faults: &[Fault]) -> Result<Vec<Struck>> {
+        let waiting = eventually(LATE, "events wait", async || {
+            let groups = self.groups().await?;
+            let waiting: Vec<_> = faults.iter().map(|fault| self.waiting(fault, &groups)).collect();
+            if waiting.contains(&0) { Err(format!("{waiting:?} for {faults:?}")) } else { Ok(waiting) }
+        });
+        let waiting = waiting.await;
+        let suffered = faults.iter().zip(&waiting).map(|(fault, waiting)| self.suffer(fault, *waiting));
+        let suffered = try_join_all(suffered).await?;
+        let ended = suffered.iter().map(|(_, ended)| *ended).max().context("a strike without faults")?;
+        self.until_recovered().await?;
+        let recovered = ended.elapsed().as_secs_f64();
+        Ok(suffered.into_iter().map(|(struck, _)| Struck { recovered, ..struck }).collect())
+    }
+
+    /// Begins a fault and ends it; `before` is what waited before the first of the strike.
+    async fn suffer(&self, fault: &Fault, before: u64) -> Result<(Struck, Instant)> {
+        tokio::time::sleep(Duration::from_millis(fault.after)).await;
+        let waiting = if fault.after == 0 { before } else { self.still_waiting(fault, before).await };
+        let (at, under_way) = (Timestamp::now(), self.clients.under_way());
+        self.begin(fault).await.with_context(|| format!("{fault:?} cannot begin"))?;
+        tokio::time::sleep(Duration::from_millis(fault.lasts)).await;
+        let ended = Instant::now();
+        self.end(fault).await.with_context(|| format!("{fault:?} cannot end"))?;
+        let targets = fault.targets.iter().map(|&target| target.to_owned()).collect();
+        Ok((Struck { at, kind: fault.kind, targets, waiting, under_way, recovered: 0.0 }, ended))
+    }
+
+    /// Waits until events wait in the middle of a strike, and returns how many.
+    async fn still_waiting(&self, fault: &Fault, before: u64) -> u64 {
+        eventually(LATE, "events wait", async || {
+            // Where another fault keeps the broker from answering, nothing that waited has gone.
+            let waiting = self.groups().await.map_or(before, |groups| self.waiting(fault, &groups));
+            if waiting > 0 { Ok(waiting) } else { Err(format!("nothing for {fault:?}")) }
+        })
+        .await
+    }
+
+    async fn begin(&self, fault: &Fault) -> Result<()> {
+        if fault.kind == Kind::Everything {
+            self.services.names().try_for_each(|name| self.services.kill(name))?;
+            try_join_all(self.servers.all().map(|server| server.command("kill"))).await?;
+        }
+        for &target in fault.targets.iter().filter(|_| fault.kind != Kind::Everything) {
+            match fault.kind {
+                Kind::Kill | Kind::Everything => self.services.kill(target)?,
+                Kind::Pause | Kind::Zombie => self.services.stop(target)?,
+                Kind::KillServer => self.server(target)?.command("kill").await?,
+                Kind::PauseServer => self.server(target)?.command("pause").await?,
+                Kind::Cut => self.network(target)?.cut(""),
+                Kind::Part => self.network(target)?.hold(),
+                Kind::Swallow => self.network(target)?.swallow(),
+                Kind::FullDisk => self.servers.disk(target).context("there is no such disk")?.fill()?,
+                Kind::Refuse => letters::refuse(&self.tables(target)?, fault.lasts).await,
+                Kind::StopApplication => self.server(target)?.control("stop_app").await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, fault: &Fault) -> Result<()> {
+        for &target in &fault.targets {
+            match fault.kind {
+                Kind::Kill => self.services.start_again(target)?,
+                Kind::Pause | Kind::Zombie => self.services.go_on(target)?,
+                Kind::KillServer => self.server(target)?.until_up().await,
+                Kind::PauseServer => self.server(target)?.command("unpause").await?,
+                Kind::Cut => {}
+                Kind::Part | Kind::Swallow => self.network(target)?.recover(),
+                Kind::FullDisk => {
+                    self.servers.disk(target).context("there is no such disk")?.free()?;
+                    if let Some(server) = self.servers.server(target) {
+                        server.until_up().await;
+                    }
+                }
+                Kind::Refuse => {
+                    let instances = [0, 1].map(|index| self.services.url(&format!("{target}-{index}")));
+                    letters::replay(&self.http, &self.tables(target)?, &instances).await;
+                }
+                Kind::StopApplication => self.server(target)?.control("start_app").await?,
+                Kind::Everything if self.servers.names().contains(&target) => {}
+                Kind::Everything => self.services.start_again(target)?,
+            }
+        }
+        if fault.kind == Kind::Everything {
+            join_all(self.servers.all().map(Server::until_up)).await;
+        }
+        Ok(())
+    }
+
+    fn server(&self, name: &str) -> Result<&Server> {
+        self.servers.server(name).with_context(|| format!("there is no {name}"))
+    }
+
+    /// The database of a service.
+    fn tables(&self, service: &str) -> Result<String> {
+        let place = PLACES.iter().find(|place| place.service == service);
+        Ok(self.servers.tables(place.with_context(|| format!("there is no {service}"))?, &self.data))
+    }
+
+    fn network(&self, target: &str) -> Result<&Proxy> {
+        match target {
+            CLIENTS => Ok(&self.network),
+            server => self.server(server)?.proxy().with_context(|| format!("{server} has no proxy")),
+        }
+    }
+
+    /// How many events wait for those whom `fault` hits, or requests that are to become events.
+    fn waiting(&self, fault: &Fault, groups: &[TopicGroup]) -> u64 {
+        let under_way = self.clients.under_way();
+        let counts = fault.targets.iter().map(|target| match *target {
+            COMPOSITE | CLIENTS => under_way,
+            BROKER | DATABASE | DATA | REGISTRY => groups.iter().map(|group| group.lag.unsigned_abs()).sum(),
+            core => groups.iter().filter(|group| self.is_for(core, group)).map(|group| group.lag.unsigned_abs()).sum(),
+        });
+        // Of several, each has something to lose.
+        counts.min().unwrap_or(0)
+    }
+
+    /// Whether a partition is one of the service `core`, or the one that this instance prefers. Kafka shares them as it likes.
+    fn is_for(&self, core: &str, group: &TopicGroup) -> bool {
+        let (service, index) = core.split_once('-').map_or((core, None), |(service, index)| (service, Some(index)));
+        let place = PLACES.iter().find(|place| place.service == service);
+        let obeys_numbers = self.outside.binder.name() != "kafka";
+        place.is_some_and(|place| place.group == group.group)
+            && index.is_none_or(|index| !obeys_numbers || index == group.partition.to_string())
+    }
+
+    /// How far the groups of the services are behind, or why that is not known.
+    async fn groups(&self) -> Result<Vec<TopicGroup>, String> {
+        let topics = timeout(LOOK, self.outside.binder.topics()).await.map_err(|_| "no answer".to_owned())?;
+        let topics = topics.map_err(|error| format!("{error:?}"))?;
+        let ours = |group: &TopicGroup| PLACES.iter().any(|place| place.group == group.group);
+        Ok(topics.into_iter().flat_map(|topic| topic.groups).filter(ours).collect())
+    }
+
+    /// Waits until all are well, and what is accepted now has taken effect in every partition: so has then what was
+    /// accepted before.
+    async fn until_recovered(&mut self) -> Result<()> {
+        join_all(self.services.names().map(|name| self.services.until_ready(name))).await;
+        eventually(LATE, "the landscape is well", async || {
+            let health = self.get("/actuator/health").await?;
+            if health["status"] == "UP" { Ok(()) } else { Err(health.to_string()) }
+        })
+        .await;
+        // Keys are even or odd, and so are the partitions.
+        let next = MARKS + i32::try_from(self.marks.len())?;
+        let marks = join_all([next, next + 1].map(|id| self.clients.mark(id))).await;
+        for mark in &marks {
+            let path = format!("/product-composite/{}", mark.id);
+            eventually(LATE, "what was accepted now is there", async || {
+                let product = self.get(&path).await?;
+                let count = |part: &str| product[part].as_array().map_or(0, Vec::len);
+                let parts = (recommendations(1) as usize, reviews(1) as usize);
+                let whole = (count("recommendations"), count("reviews")) == parts;
+                if whole { Ok(()) } else { Err(product.to_string()) }
+            })
+            .await;
+        }
+        self.marks.extend(marks);
+        self.services.all_run()
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, String> {
+        let answer = self.http.get(format!("{}{path}", self.services.url(COMPOSITE))).send().await;
+        answer.map_err(|error| format!("{error:?}"))?.json().await.map_err(|error| format!("{error:?}"))
+    }
+
+    /// Ends the load and the services, and compares everything with what was accepted.
+    pub(crate) async fn verdict(self) -> Result<Tally> {
+        let mut keys = self.clients.finish().await;
+        keys.extend(self.marks);
+        let binder = &self.outside.binder;
+        eventually(LATE, "the groups have settled everything", async || {
+            let topics = binder.topics().await.map_err(|error| format!("{error:?}"))?;
+            let groups = topics.iter().flat_map(|topic| &topic.groups);
+            let behind: Vec<_> =
+                groups.filter(|at| at.lag > 0 && PLACES.iter().any(|place| place.group == at.group)).collect();
+            if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}")) }
+        })
+        .await;
+        self.services.end().await?;
+        let mut tally = Tally::default();
+        for place in &PLACES {
+            let found = Found::read(place, &self.servers.tables(place, &self.data)).await;
+            tally.add(Tally::of(&found, place, &keys));
+        }
+        ensure!(tally.events > 0, "nothing was accepted: that proves nothing");
+        Ok(tally)
+    }
+}
+
+async fn outside(servers: &Servers, data: &Path) -> Result<Platform> {
+    let values = servers.variables("outside", data, false);
+    let value = |name: &str| values.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value.as_str());
+    let names = ["DATA_DIR", "BINDER", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "KAFKA_BROKERS"];
+    let variables = Variables::from(names.map(|name| (name, value(name))));
+    let config = Config::read(&variables).map_err(|error| anyhow!("{error}"))?;
+    Platform::open(config, "faults").await
+}
