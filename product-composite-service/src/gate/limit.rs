@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 const RISE: f64 = 2.0;
 const FALL: f64 = 0.5;
 /// So few never take [`PATIENCE`] times as long as one. Where they do, what one takes has changed.
-const LEAST: f64 = 4.0;
+const LEAST: u32 = 4;
 /// How often a write has to wait for the processor on its way through tasks and threads. Fewer writes at the broker do not
 /// make that shorter, and refusing costs it too: where the processor is what is short, that is no reason to refuse.
 const TURNS: u32 = 16;
@@ -128,14 +128,15 @@ impl Limit {
         };
         let turns = turns.checked_div(turned).unwrap_or_default() * TURNS;
         let wanted = self.fine.max(self.alone.unwrap_or_default() * PATIENCE) + turns;
-        if took > wanted && self.now <= LEAST {
-            self.alone = Some(took / LEAST as u32);
+        let least = f64::from(LEAST);
+        if took > wanted && self.now <= least {
+            self.alone = Some(took / LEAST);
         }
         // What a step has brought is seen by those only that come after it.
         self.length = took.max(WINDOW);
         let step = wanted.div_duration_f64(took.max(Duration::from_nanos(1))).clamp(FALL, RISE);
         let windows = if step > 1.0 { elapsed.div_duration_f64(self.length) } else { 1.0 };
-        self.now = (self.now * step.powf(windows)).clamp(LEAST.min(self.most), self.most);
+        self.now = (self.now * step.powf(windows)).clamp(least.min(self.most), self.most);
     }
 }
 
