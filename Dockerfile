@@ -13,11 +13,11 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 # The dependencies are a layer of their own: a change in our sources does not build them again.
 COPY --from=manifests /src .
-RUN cargo build --release --locked --workspace --bins
+RUN cargo build --release --locked --workspace --exclude testkit --bins
 COPY . .
 # All programs at once, for the images of all services share this stage. Cargo goes by the time of a file, and the
 # sources may be older than the empty programs that were built before.
-RUN find . -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --bins
+RUN find . -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --exclude testkit --bins
 
 FROM debian:bookworm-slim
 # libz, which the Kafka client links where the build image has its headers, is here since dpkg needs it.
