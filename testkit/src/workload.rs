@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How long a request may take until it is accepted, sent again and again: somewhat longer than several servers in a row
-/// take to come back on a busy machine.
-const ACCEPTED: Duration = Duration::from_secs(180);
+/// take to come back on a busy machine. It is there to end what would never end.
+const ACCEPTED: Duration = Duration::from_secs(400);
 /// How long to wait before a request is sent again: to one who said so, and where nobody was.
 const REFUSED: Duration = Duration::from_millis(100);
 const NOBODY: Duration = Duration::from_millis(10);

@@ -16,11 +16,11 @@ use testkit::{Disk, Proxy, eventually};
 use tokio::time::timeout;
 
 /// How long a server may take until it answers again.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(300);
 /// How long one that starts is waited for before it is looked whether it has ended meanwhile.
-const ATTEMPT: Duration = Duration::from_secs(5);
-/// How long one that runs may keep silent, starts included: some never recover from a disk that was full.
-const STUCK: Duration = Duration::from_secs(45);
+const ATTEMPT: Duration = Duration::from_secs(15);
+/// How long one that runs may keep silent, a start on a busy machine included: some never recover from a disk that was full.
+const STUCK: Duration = Duration::from_secs(90);
 /// The disks: more than a long run writes.
 const BYTES: u64 = 8 << 30;
 
