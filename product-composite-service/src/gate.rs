@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 
 use limit::{Limit, Ticket};
-use shared::error::ApiError;
+use shared::error::{ApiError, Seldom};
 use shared::service::config::WriteLimits;
 use shared::service::extract::BodyLimit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,15 +37,13 @@ struct Inside {
     /// The room that writes take, and the most that they may.
     bytes: usize,
     most_bytes: usize,
-    /// Writes that were refused since the log said so.
-    refused: u64,
-    said: Option<Instant>,
+    said: Seldom,
 }
 
 impl Gate {
     pub(crate) fn new(limits: &WriteLimits) -> Self {
         let limit = Limit::new(limits.most, limits.delay, Instant::now());
-        let state = Inside { limit, bytes: 0, most_bytes: limits.bytes, refused: 0, said: None };
+        let state = Inside { limit, bytes: 0, most_bytes: limits.bytes, said: Seldom::every(SAY_EVERY) };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -84,12 +82,10 @@ impl Gate {
 }
 
 impl Inside {
-    fn refuse(&mut self) -> ApiError {
-        self.refused += 1;
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            let (refused, at_a_time) = (std::mem::take(&mut self.refused), self.limit.now());
-            warn!(refused, at_a_time, "the broker is slower than the writes: some have to be sent again");
-            self.said = Some(Instant::now());
+    fn refuse(&self) -> ApiError {
+        if let Some(others) = self.said.now() {
+            let at_a_time = self.limit.now();
+            warn!(at_a_time, others, "the broker is slower than the writes: some have to be sent again");
         }
         ApiError::Overloaded("Too many requests are being written, try again".to_owned())
     }

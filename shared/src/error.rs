@@ -4,8 +4,10 @@
 //! body clients see is made in one place, [`error_bodies`], for our failures and the framework's alike.
 
 mod body;
+mod seldom;
 
-pub use body::{error_bodies, error_body};
+pub use body::{error_bodies, just_error_bodies};
+pub use seldom::Seldom;
 
 use crate::api::Invalid;
 use axum::response::{IntoResponse, Response};

@@ -1,15 +1,19 @@
-use super::{ApiError, Details};
+use super::{ApiError, Details, Seldom};
 use axum::{
     Json, Router,
-    extract::Request,
-    middleware::{Next, from_fn},
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, header};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, warn};
+
+/// How often the log tells of requests that have to be sent again: while a broker is away those are thousands a second.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Gives every failed response of `router` the one body, its unknown routes, wrong methods and panics included.
 ///
@@ -17,16 +21,20 @@ use tracing::{error, warn};
 /// own, as the actuator's have, are merged outside.
 pub fn error_bodies<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     // The fallback is set, not left to axum, so that merging with other routers cannot replace it by a bare one.
-    router.fallback(|| async { StatusCode::NOT_FOUND }).layer(CatchPanicLayer::new()).layer(from_fn(error_body))
+    just_error_bodies(router.fallback(|| async { StatusCode::NOT_FOUND }).layer(CatchPanicLayer::new()))
 }
 
-/// The middleware of [`error_bodies`], for routes that stand apart from the others.
-pub async fn error_body(request: Request, next: Next) -> Response {
+/// As [`error_bodies`], for routes that stand apart from the others: unknown ones and panics are not theirs.
+pub fn just_error_bodies<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(from_fn_with_state(Seldom::every(SAY_EVERY), error_body))
+}
+
+async fn error_body(State(said): State<Seldom>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
-        return rewrite(response, &method, path);
+        return rewrite(response, &method, path, &said);
     }
     response
 }
@@ -43,14 +51,18 @@ struct Body {
     details: Option<Details>,
 }
 
-fn rewrite(response: Response, method: &Method, path: String) -> Response {
+fn rewrite(response: Response, method: &Method, path: String, said: &Seldom) -> Response {
     let (mut head, _) = response.into_parts();
     let status = head.status;
     let ours = head.extensions.remove::<Arc<ApiError>>();
     if let Some(cause) = ours.as_ref().and_then(|error| error.cause()) {
         let error = format!("{cause:#}");
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => warn!(%method, path, error, "a request has to be sent again"),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                if let Some(others) = said.now() {
+                    warn!(%method, path, error, others, "a request has to be sent again, as others before it");
+                }
+            }
             _ => error!(%method, path, error, "a request failed"),
         }
     }
@@ -95,7 +107,6 @@ mod tests {
     };
     use http::HeaderMap;
     use serde_json::{Value, json};
-    use std::time::Duration;
     use tower::ServiceExt;
     use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 

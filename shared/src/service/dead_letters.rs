@@ -10,11 +10,10 @@ use super::database_error;
 use crate::database::Database;
 use crate::database::letters::summary::{Summary, summary};
 use crate::database::letters::{self, Letter};
-use crate::error::{ApiError, error_body};
+use crate::error::{ApiError, just_error_bodies};
 use crate::messaging::{Binder, ConsumerBinding};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
@@ -58,14 +57,14 @@ impl std::fmt::Debug for DeadLetters {
 impl DeadLetters {
     /// The routes over these letters.
     pub fn routes(self) -> Router {
-        Router::new()
+        let routes = Router::new()
             .route("/actuator/deadletters", get(list))
             .route("/actuator/deadletters/{id}", get(show))
             .route("/actuator/deadletters/replay", post(decisions::replay))
             .route("/actuator/deadletters/drop", post(decisions::drop))
             .route("/actuator/deadletters/import", post(decisions::import))
-            .layer(from_fn(error_body))
-            .with_state(self)
+            .with_state(self);
+        just_error_bodies(routes)
     }
 }
 

@@ -43,8 +43,7 @@ impl Services {
         let mut services = BTreeMap::new();
         for (&name, &port) in &ports {
             let mut own = vec![("PORT".to_owned(), port.to_string()), ("HOST".to_owned(), "127.0.0.1".to_owned())];
-            // Not each request that has to come again: with a broker away those are thousands a second.
-            own.push(("RUST_LOG".to_owned(), "warn,lapin=off,shared::error::body=error".to_owned()));
+            own.push(("RUST_LOG".to_owned(), "warn,lapin=off".to_owned()));
             if name != REGISTRY {
                 own.push(("EUREKA_URL".to_owned(), format!("{}/eureka/", url(REGISTRY))));
                 own.extend(variables(name));
