@@ -89,6 +89,8 @@ impl<T: Clone + Send + 'static> Inside<T> {
         loop {
             let batch = {
                 let mut queue = self.queue();
+                // Whoever has left meanwhile is not read for.
+                queue.waiting.retain(|(_, answer)| !answer.is_closed());
                 if queue.waiting.is_empty() {
                     queue.reading -= 1;
                     return;
@@ -96,7 +98,8 @@ impl<T: Clone + Send + 'static> Inside<T> {
                 let size = queue.waiting.len().min(rows::MOST_ON_SQLITE);
                 queue.waiting.drain(..size).collect::<Vec<_>>()
             };
-            let found = self.rows(&batch).await.map_err(Arc::new);
+            // A server that does not answer must not keep those who wait behind these.
+            let found = self.database.in_time(self.rows(&batch)).await.map_err(Arc::new);
             for (key, answer) in batch {
                 // Two may ask for the same, and who asked may have left.
                 let found = found.as_ref().map(|rows| rows.get(&key).cloned().unwrap_or_default());
