@@ -181,16 +181,18 @@ async fn first_open(
 
 /// Holds these letters as they are until the transaction ends, unless one of them was closed since it was read.
 async fn held(connection: &mut AnyConnection, letters: &[(i64, i32, String)]) -> Result<bool, sqlx::Error> {
-    let sql = rows::statement(
-        "UPDATE dead_letters SET state = state WHERE state <> 'closed' AND sequence IN ",
-        List::Keys { given: 0 },
-        letters.len().next_power_of_two(),
-        "",
-    );
-    let last = letters.len() - 1;
-    let sequences = (0..letters.len().next_power_of_two()).map(|at| letters[at.min(last)].0);
-    let held = sequences.fold(sqlx::query(sql), |query, sequence| query.bind(sequence));
-    Ok(held.execute(connection).await?.rows_affected() == letters.len() as u64)
+    let mut held = 0;
+    for batch in rows::padded(rows::most(connection), letters) {
+        let sql = rows::statement(
+            "UPDATE dead_letters SET state = state WHERE state <> 'closed' AND sequence IN ",
+            List::Keys { given: 0 },
+            batch.len(),
+            "",
+        );
+        let query = batch.into_iter().fold(sqlx::query(sql), |query, (sequence, ..)| query.bind(*sequence));
+        held += query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(held == letters.len() as u64)
 }
 
 /// The oldest letters of a partition that still need the broker's copy.

@@ -127,6 +127,7 @@ pub async fn invalid(
     Ok(())
 }
 
+/// Keeps a letter with what was learnt, unless somebody has wanted something else of it meanwhile.
 async fn keep(
     connection: &mut AnyConnection,
     letter: &Letter,
@@ -137,11 +138,11 @@ async fn keep(
     let kept = sqlx::query(
         "UPDATE dead_letters
          SET kind = $1, cause = $2, attempts = attempts + $3, generation = generation + 1, wanted = NULL
-         WHERE sequence = $4 AND state = 'waiting' AND generation = $5",
+         WHERE sequence = $4 AND state = 'waiting' AND generation = $5 AND wanted = $6",
     );
     // PostgreSQL has no NUL in a text.
     let kept = kept.bind(kind).bind(cause.replace('\0', "\u{fffd}")).bind(i64::from(attempts));
-    let kept = kept.bind(letter.sequence).bind(i64::from(letter.generation));
+    let kept = kept.bind(letter.sequence).bind(i64::from(letter.generation)).bind(letter.wanted.as_deref());
     Ok(kept.execute(connection).await?.rows_affected() == 1)
 }
 

@@ -12,10 +12,13 @@ use crate::messaging::event::Event;
 use crate::messaging::failure::Failure;
 use crate::messaging::{Headers, Position, Received};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// How many letters are decided on between two batches.
+/// How many letters are decided on between two batches, and for how long: those that fail again take their pauses too, and
+/// new events do not wait for them.
 const AT_ONCE: u32 = 50;
+const TURN: Duration = Duration::from_millis(100);
 
 impl<H: Handler> Worker<H> {
     /// Carries out some of what is wanted of letters whose keys belong to this partition; tells whether there may be
@@ -29,11 +32,14 @@ impl<H: Handler> Worker<H> {
                 return Ok(false);
             }
         };
-        let mut closed = 0;
+        let (mut decided, since) = (false, Instant::now());
         for letter in &due {
-            closed += u32::from(self.decide(letter).await?);
+            decided |= self.decide(letter).await?;
+            if since.elapsed() > TURN {
+                break;
+            }
         }
-        Ok(closed > 0)
+        Ok(decided)
     }
 
     async fn due(&self) -> anyhow::Result<Vec<Letter>> {
