@@ -134,7 +134,7 @@ pub trait Tail: Send {
 #[async_trait]
 pub trait DeadLetters: Send {
     /// The next ones, in order, at most `most` of them; none at the end.
-    async fn next(&mut self, most: usize) -> Result<Vec<Received>, BinderError>;
+    async fn next(&mut self, most: usize) -> Result<Vec<StandingLetter>, BinderError>;
 
     /// Settles what was handed out so far: those at `remove` go, where the broker lets single ones go; the others stay,
     /// in order.
@@ -142,6 +142,19 @@ pub trait DeadLetters: Send {
 
     /// Ends the reading; returns once what was to go is gone.
     async fn close(self: Box<Self>) -> Result<(), BinderError>;
+}
+
+/// A dead letter as it stands on the broker.
+#[derive(Debug, Clone)]
+pub struct StandingLetter {
+    /// The message.
+    pub message: Received,
+    /// The partition that it stood in before.
+    pub partition: u32,
+    /// Why it was given up, where that is said.
+    pub cause: Option<String>,
+    /// Whether [`Binder::dead_letter`] wrote it, and not another service.
+    pub copy: bool,
 }
 
 /// What a producer sends to, and who must miss nothing of it.

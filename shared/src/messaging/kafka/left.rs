@@ -3,9 +3,9 @@
 
 use super::link::{ANSWER, Link, Said, blocking, unavailable};
 use super::look::{ends, patiently};
-use super::record::{number, received};
+use super::record::{number, standing};
 use super::topics::dead_letters;
-use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, Received};
+use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, StandingLetter};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -57,7 +57,7 @@ struct Topic {
 
 #[async_trait]
 impl DeadLetters for Topic {
-    async fn next(&mut self, most: usize) -> Result<Vec<Received>, BinderError> {
+    async fn next(&mut self, most: usize) -> Result<Vec<StandingLetter>, BinderError> {
         let (client, open) = (self.client.clone(), self.open.clone());
         let polled = blocking("read dead letters", move || poll(&client, open, most)).await?;
         self.behind.extend(polled.behind);
@@ -90,7 +90,7 @@ impl DeadLetters for Topic {
 
 /// What came.
 struct Polled {
-    letters: Vec<Received>,
+    letters: Vec<StandingLetter>,
     behind: BTreeMap<u32, i64>,
     open: BTreeSet<i32>,
 }
@@ -102,9 +102,7 @@ fn poll(client: &BaseConsumer<Said>, open: BTreeSet<i32>, most: usize) -> KafkaR
         match client.poll(ANSWER) {
             Some(Ok(record)) => {
                 polled.behind.insert(record.partition().unsigned_abs(), record.offset() + 1);
-                let mut letter = received(&record);
-                letter.origin.insert("partition".to_owned(), record.partition().into());
-                polled.letters.push(letter);
+                polled.letters.push(standing(&record));
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(polled.open.remove(&partition)),
             Some(Err(error)) => return Err(error),

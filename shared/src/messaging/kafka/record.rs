@@ -2,7 +2,7 @@
 
 use super::headers::{self, Writer};
 use super::topics::dead_letters;
-use crate::messaging::{DeadLetter, Headers, Outgoing, Position, Received};
+use crate::messaging::{DeadLetter, Headers, Outgoing, Position, Received, StandingLetter};
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, Timestamp};
@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// The header that a message is known by; records of Java have none.
 const ID: &str = "messageId";
+/// The header that only our dead letters have.
+const GROUP: &str = "x-original-group";
 const CONTENT_TYPE: &str = "contentType";
 /// The class that Spring's wrapper around every failure has.
 const WRAPPER: &str = "org.springframework.messaging.MessageHandlingException";
@@ -59,7 +61,7 @@ impl Record {
             ("x-exception-fqcn", WRAPPER.as_bytes()),
             ("x-exception-message", letter.cause.as_bytes()),
             ("x-exception-stacktrace", letter.cause.as_bytes()),
-            ("x-original-group", letter.group.as_bytes()),
+            (GROUP, letter.group.as_bytes()),
             ("x-attempts", &attempts.to_be_bytes()),
         ] {
             headers = headers::insert(headers, name, Some(value));
@@ -113,6 +115,18 @@ pub(super) fn received(record: &BorrowedMessage<'_>) -> Received {
         headers,
         body: Bytes::copy_from_slice(record.payload().unwrap_or_default()),
         origin,
+    }
+}
+
+/// A record as it stands in the topic of dead letters, in the partition of the event that it was.
+pub(super) fn standing(record: &BorrowedMessage<'_>) -> StandingLetter {
+    let message = received(record);
+    let text = |name: &str| message.headers.get(name).and_then(Value::as_str);
+    StandingLetter {
+        partition: record.partition().unsigned_abs(),
+        cause: text("x-exception-message").map(str::to_owned),
+        copy: text(GROUP).is_some(),
+        message,
     }
 }
 

@@ -6,9 +6,8 @@ use crate::database::Database;
 use crate::database::inbox::{self, Outcome};
 use crate::database::letters::{self, Kind, NewLetter, decided};
 use crate::messaging::event::readable_key;
-use crate::messaging::{Binder, BinderError, ConsumerBinding, DeadLetters, Headers, Position, Received};
+use crate::messaging::{Binder, BinderError, ConsumerBinding, DeadLetters, Position, StandingLetter};
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +64,9 @@ pub async fn import(
         imported.known += (read.len() - new.len()) as u64;
         let (open, _) = decided::known(database, &ids(&read)).await?;
         // A copy of an open letter stays until that is decided on; what was imported is no copy.
-        let stays = |letter: &Received| open.contains(&letter.id) && !new.contains(&letter.id) && is_copy(letter);
+        let stays = |letter: &StandingLetter| {
+            letter.copy && open.contains(&letter.message.id) && !new.contains(&letter.message.id)
+        };
         reader.settle(&positions(&read, |letter| !stays(letter))).await?;
         if since.elapsed() > IMPORT {
             imported.more = true;
@@ -77,24 +78,26 @@ pub async fn import(
 }
 
 /// Writes a letter for each of `read` that is not known; returns the ids of those.
-async fn take_over(database: &Database, destination: &str, read: &[Received]) -> Result<HashSet<String>, sqlx::Error> {
+async fn take_over(
+    database: &Database,
+    destination: &str,
+    read: &[StandingLetter],
+) -> Result<HashSet<String>, sqlx::Error> {
     let written = async {
         let mut transaction = database.begin().await?;
-        let mut seen = HashSet::new();
-        let unique: Vec<&Received> = read.iter().filter(|letter| seen.insert(letter.id.as_str())).collect();
         let mut new = HashSet::new();
-        for letter in unique {
-            let partition = original_partition(letter);
-            let won = inbox::take(&mut transaction, destination, partition, Outcome::Dead, &[&letter.id]).await?;
+        for StandingLetter { message, partition, cause, .. } in read {
+            // One that stands there twice is known the second time.
+            let won = inbox::take(&mut transaction, destination, *partition, Outcome::Dead, &[&message.id]).await?;
             if won.is_empty() {
                 continue;
             }
-            let cause = text(&letter.headers, "x-exception-message").unwrap_or("left by another service").to_owned();
-            let written =
-                NewLetter { key: readable_key(&letter.body), kind: Kind::Foreign, cause, ..NewLetter::of(letter) };
-            letters::write(&mut transaction, destination, partition, &[written]).await?;
-            info!(destination, id = letter.id, "dead letter of another service imported");
-            new.insert(letter.id.clone());
+            let cause = cause.clone().unwrap_or_else(|| "left by another service".to_owned());
+            let letter =
+                NewLetter { key: readable_key(&message.body), kind: Kind::Foreign, cause, ..NewLetter::of(message) };
+            letters::write(&mut transaction, destination, *partition, &[letter]).await?;
+            info!(destination, id = message.id, "dead letter of another service imported");
+            new.insert(message.id.clone());
         }
         transaction.commit().await?;
         Ok(new)
@@ -102,28 +105,12 @@ async fn take_over(database: &Database, destination: &str, read: &[Received]) ->
     database.in_time(written).await
 }
 
-/// Whether a service of ours wrote it.
-fn is_copy(letter: &Received) -> bool {
-    letter.headers.contains_key("x-original-group")
+fn ids(letters: &[StandingLetter]) -> Vec<&str> {
+    letters.iter().map(|letter| letter.message.id.as_str()).collect()
 }
 
-/// The partition that the event stood in: as the letters stand, or as its way says, such as `products-1`.
-fn original_partition(letter: &Received) -> u32 {
-    let stands = letter.origin.get("partition").and_then(Value::as_u64).and_then(|at| u32::try_from(at).ok());
-    let way = || text(&letter.headers, "x-original-routingKey")?.rsplit_once('-')?.1.parse().ok();
-    stands.or_else(way).unwrap_or(0)
-}
-
-fn text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(Value::as_str)
-}
-
-fn ids(letters: &[Received]) -> Vec<&str> {
-    letters.iter().map(|letter| letter.id.as_str()).collect()
-}
-
-fn positions(letters: &[Received], which: impl Fn(&Received) -> bool) -> Vec<Position> {
-    letters.iter().filter(|letter| which(letter)).map(|letter| letter.position).collect()
+fn positions(letters: &[StandingLetter], which: impl Fn(&StandingLetter) -> bool) -> Vec<Position> {
+    letters.iter().filter(|letter| which(letter)).map(|letter| letter.message.position).collect()
 }
 
 /// Removes the broker's copies of letters that are closed, until `stop`; where another instance is at it, waits for it.
@@ -166,7 +153,7 @@ async fn remove(mut reader: Box<dyn DeadLetters>, database: &Database) -> Result
             break;
         }
         let (_, closed) = decided::known(database, &ids(&read)).await?;
-        reader.settle(&positions(&read, |letter| closed.contains(&letter.id))).await?;
+        reader.settle(&positions(&read, |letter| closed.contains(&letter.message.id))).await?;
     }
     reader.close().await?;
     Ok(())

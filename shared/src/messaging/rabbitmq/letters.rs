@@ -3,10 +3,10 @@
 
 use super::hold::Hold;
 use super::link::{Link, answer, channel};
-use super::message::received;
+use super::message::standing;
 use super::names::Names;
 use super::topology::Topology;
-use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, Received};
+use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, StandingLetter};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions};
@@ -37,12 +37,12 @@ struct Queue {
 
 #[async_trait]
 impl DeadLetters for Queue {
-    async fn next(&mut self, most: usize) -> Result<Vec<Received>, BinderError> {
+    async fn next(&mut self, most: usize) -> Result<Vec<StandingLetter>, BinderError> {
         let mut letters = Vec::new();
         while letters.len() < most {
             let got = self.hold.channel()?.basic_get(self.queue.as_str().into(), BasicGetOptions::default());
             match answer(&format!("read {}", self.queue), got).await? {
-                Some(message) => letters.push(received(message.delivery, &self.queue)),
+                Some(message) => letters.push(standing(message.delivery, &self.queue)),
                 None => break,
             }
             self.first(&mut letters)?;
@@ -67,11 +67,11 @@ impl DeadLetters for Queue {
 
 impl Queue {
     /// Adds the letter that the consumer was given, in front of those that were got since.
-    fn first(&mut self, letters: &mut Vec<Received>) -> Result<(), BinderError> {
+    fn first(&mut self, letters: &mut Vec<StandingLetter>) -> Result<(), BinderError> {
         let delivery = self.hold.held().and_then(|(_, consumer)| consumer.next().now_or_never().flatten());
         let Some(delivery) = delivery else { return Ok(()) };
         let delivery = delivery.map_err(|error| BinderError::unavailable("read dead letters", error))?;
-        letters.insert(0, received(delivery, &self.queue));
+        letters.insert(0, standing(delivery, &self.queue));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::headers;
 use super::names::{Count, DEAD_LETTERS, Names, short};
-use crate::messaging::{BinderError, DeadLetter, Headers, Outgoing, Position, Received};
+use crate::messaging::{BinderError, DeadLetter, Headers, Outgoing, Position, Received, StandingLetter};
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -26,6 +26,8 @@ const MOST_CAUSE: usize = 10_000;
 /// What all headers may take: they must fit one frame, or the broker closes the connection.
 const MOST_HEADERS: usize = 128_000;
 const PERSISTENT: u8 = 2;
+/// The header that only our dead letters have.
+const GROUP: &str = "x-original-group";
 /// The namespace of the ids of messages that have none.
 const FOREIGN: Uuid = Uuid::from_u128(0x3f0d_9a64_6a0e_5c55_8c1b_7d52_90b1_44ce);
 
@@ -60,7 +62,7 @@ impl Publishing {
             ("x-original-routingKey", text("routingKey").unwrap_or(&letter.destination)),
             ("x-exception-message", cut(&letter.cause, MOST_CAUSE)),
             ("x-exception-stacktrace", cut(&letter.cause, MOST_TRACE)),
-            ("x-original-group", &letter.group),
+            (GROUP, &letter.group),
         ] {
             table.insert(name.into(), AMQPValue::LongString(value.into()));
         }
@@ -139,6 +141,19 @@ pub(super) fn received(delivery: Delivery, queue: &str) -> Received {
         headers,
         body: data.into(),
         origin,
+    }
+}
+
+/// A message as it stands in the queue of dead letters; its way says the partition, such as `products-1`.
+pub(super) fn standing(delivery: Delivery, queue: &str) -> StandingLetter {
+    let message = received(delivery, queue);
+    let text = |name: &str| message.headers.get(name).and_then(Value::as_str);
+    let partition = text("x-original-routingKey").and_then(|way| way.rsplit_once('-')?.1.parse().ok());
+    StandingLetter {
+        partition: partition.unwrap_or(0),
+        cause: text("x-exception-message").map(str::to_owned),
+        copy: text(GROUP).is_some(),
+        message,
     }
 }
 
