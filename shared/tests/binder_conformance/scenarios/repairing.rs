@@ -208,6 +208,26 @@ pub(crate) async fn an_invalid_letter_is_replayed_by_its_id_as_a_new_event(world
     service.stop().await;
 }
 
+pub(crate) async fn replays_that_fail_again_hold_up_no_new_event(world: &World) {
+    let ids: Vec<String> = (1..=30).map(|key| format!("{key}-1")).collect();
+    let broken = Broken::these(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let producer = world.producer(1).await;
+    let service = world.start(alone(broken.hook())).await;
+    producer.send((1..=30).map(|key| thing(key, 1)).collect()).await.unwrap();
+    world.until_letters(30).await;
+    service.stop().await;
+    // With pauses from now on, and all of them for each letter.
+    let service = world.start(Setup { max_attempts: 3, ..alone(broken.hook()) }).await;
+    parking(&world.database, None, Wanted::ReplayKey).await.unwrap();
+    eventually(SOON, "a replay", async || if service.tries("1-1").is_empty() { Err("none") } else { Ok(()) }).await;
+    producer.send(vec![thing(31, 1)]).await.unwrap();
+    world.until_applied(&["31-1"]).await;
+    assert_eq!(left(world).await.len(), 30);
+    let (new, last) = (service.tries("31-1")[0], service.tries("30-1").pop());
+    assert!(last.is_some_and(|last| new < last), "the new event came behind all replays");
+    service.stop().await;
+}
+
 pub(crate) async fn two_replays_at_once_are_one(world: &World) {
     let broken = Broken::these(&["1-1"]);
     let service = with_a_parked_key(world, &broken).await;
