@@ -11,13 +11,13 @@ const ROUNDS: i32 = 8;
 
 pub(crate) async fn growth(table: &mut Table, on: &str, little: &str, much: &str) {
     let (little, much) = (open(little).await, open(much).await);
-    apply_all(&little, 0, LITTLE).await;
-    for from in (0..MUCH).step_by(100_000) {
+    apply_all(&little, 1, LITTLE + 1).await;
+    for from in (1..=MUCH).step_by(100_000) {
         apply_all(&much, from, from + 100_000).await;
     }
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let of = |start: i32| (start + round * ROUND, start + (round + 1) * ROUND);
+        let of = |rows: i32| (rows + 1 + round * ROUND, rows + 1 + (round + 1) * ROUND);
         let ((from, to), (big_from, big_to)) = (of(LITTLE), of(MUCH));
         first.push(apply_all(&little, from, to).await.as_secs_f64() * 1e6 / f64::from(ROUND));
         last.push(apply_all(&much, big_from, big_to).await.as_secs_f64() * 1e6 / f64::from(ROUND));
