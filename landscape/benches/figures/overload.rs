@@ -15,7 +15,7 @@ const READS_PER_SECOND: f64 = 50.0;
 /// No generator beside the landscape sends more than that.
 const MOST: f64 = 15_000.0;
 /// How many clients show what it takes.
-const CLIENTS: usize = 64;
+const CLIENTS: usize = 256;
 
 /// As slow as a broker can be: its own program in this one, asked for by this word.
 pub(crate) const SLOW: &str = "slow-landscape";

@@ -2,8 +2,8 @@
 //!
 //! Writes that wait together are committed together, so that more of them at a time is what makes a broker fast, up to a
 //! point from which on they only wait longer. Where that is nobody knows beforehand. So the limit starts high; while
-//! writes take longer than wanted it falls to where they do not (at a given throughput, half as many under way take half
-//! as long), and while they do not it rises again. Wanted is a multiple of what a write takes that is alone, since a slow
+//! writes take longer than wanted it falls to where they do not (half as many before them would have taken half as long),
+//! and while they do not it rises again. Wanted is a multiple of what a write takes that is alone, since a slow
 //! disk or a broker far away is no reason to refuse anything.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: u32 = 5;
 /// The least time over which delays are averaged before the limit moves.
 const WINDOW: Duration = Duration::from_millis(50);
-/// By how much the limit moves in one step at the most.
+/// By how much the limit rises in one step at the most, and falls where it is not known yet how far.
 const RISE: f64 = 2.0;
 const FALL: f64 = 0.5;
 /// So few never take [`PATIENCE`] times as long as one. Where they do, what one takes has changed.
@@ -43,6 +43,8 @@ pub(super) struct Limit {
 struct Window {
     since: Instant,
     took: Duration,
+    /// How many were under way when one of them came, and it: the most of all of them.
+    company: u32,
     ended: u32,
     turns: Duration,
     turned: u32,
@@ -52,7 +54,8 @@ struct Window {
 #[derive(Debug)]
 pub(super) struct Ticket {
     number: u64,
-    alone: bool,
+    /// How many were under way when it came, and it.
+    company: u32,
 }
 
 impl Limit {
@@ -85,7 +88,8 @@ impl Limit {
         if self.is_full() {
             return None;
         }
-        let ticket = Ticket { number: self.next, alone: self.under_way.is_empty() };
+        let company = u32::try_from(self.under_way.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let ticket = Ticket { number: self.next, company };
         self.under_way.insert(ticket.number, now);
         self.next += 1;
         Some(ticket)
@@ -104,9 +108,10 @@ impl Limit {
         };
         let took = now.saturating_duration_since(since);
         self.window.took += took;
+        self.window.company = self.window.company.max(ticket.company);
         self.window.ended += 1;
         // One that was alone and slow may have been an accident, which any that is faster makes good.
-        if ticket.alone || self.alone.is_none_or(|alone| took < alone) {
+        if ticket.company == 1 || self.alone.is_none_or(|alone| took < alone) {
             self.alone = Some(took);
         }
         self.look(now);
@@ -118,31 +123,39 @@ impl Limit {
         if elapsed < self.length {
             return;
         }
-        let Window { took, ended, turns, turned, .. } = std::mem::replace(&mut self.window, Window::new(now));
-        // Where nobody came to an end, the first in the row tells how long that takes by now.
-        let took = match took.checked_div(ended) {
-            Some(mean) => mean,
-            None => {
-                self.under_way.values().next().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since))
-            }
-        };
+        let Window { took, company, ended, turns, turned, .. } = std::mem::replace(&mut self.window, Window::new(now));
         let turns = turns.checked_div(turned).unwrap_or_default() * TURNS;
-        let wanted = self.fine.max(self.alone.unwrap_or_default() * PATIENCE) + turns;
         let least = f64::from(LEAST);
-        if took > wanted && self.now <= least {
+        let (company, mean) = (f64::from(company), took.checked_div(ended));
+        // So few as are let in whatever happens take as long as that.
+        if let Some(took) = mean.filter(|took| company <= least && *took > self.wanted() + turns) {
             self.alone = Some(took / LEAST);
         }
+        let wanted = self.wanted() + turns;
+        let least = least.min(self.most);
+        // Where nobody came to an end, the first in the row tells how long that takes by now.
+        let waits = || self.under_way.values().next().map_or(Duration::ZERO, |since| now.duration_since(*since));
+        let took = mean.unwrap_or_else(waits);
         // What a step has brought is seen by those only that come after it.
         self.length = took.max(WINDOW);
-        let step = wanted.div_duration_f64(took.max(Duration::from_nanos(1))).clamp(FALL, RISE);
-        let windows = if step > 1.0 { elapsed.div_duration_f64(self.length) } else { 1.0 };
-        self.now = (self.now * step.powf(windows)).clamp(least.min(self.most), self.most);
+        let share = wanted.div_duration_f64(took.max(Duration::from_nanos(1)));
+        self.now = match mean {
+            Some(_) if share < 1.0 => self.now.min(company * share),
+            _ if share < 1.0 => self.now * share.max(FALL),
+            _ => self.now * share.min(RISE).powf(elapsed.div_duration_f64(self.length)),
+        }
+        .clamp(least, self.most);
+    }
+
+    /// How long a write may take.
+    fn wanted(&self) -> Duration {
+        self.fine.max(self.alone.unwrap_or_default() * PATIENCE)
     }
 }
 
 impl Window {
     fn new(since: Instant) -> Self {
-        Self { since, took: Duration::ZERO, ended: 0, turns: Duration::ZERO, turned: 0 }
+        Self { since, took: Duration::ZERO, company: 0, ended: 0, turns: Duration::ZERO, turned: 0 }
     }
 }
 

@@ -40,9 +40,14 @@ impl Seen {
 
 impl Simulation {
     fn new() -> Self {
+        Self::with(FINE)
+    }
+
+    /// One where this delay is always fine.
+    fn with(fine: Duration) -> Self {
         let now = Instant::now();
         Self {
-            limit: Limit::new(MOST, FINE, now),
+            limit: Limit::new(MOST, fine, now),
             now,
             random: fastrand::Rng::with_seed(7),
             waiting: VecDeque::new(),
@@ -143,6 +148,24 @@ fn who_is_admitted_at_ten_times_the_load_waits_at_most_twice_as_long_as_at_half_
         let mut half = simulation.run(broker, taken / 2.0, time);
         assert!(over.p99() <= 2 * half.p99(), "{broker:?}: {:?} and {:?}", over.p99(), half.p99());
         assert_eq!(half.refused, 0, "{broker:?}");
+    }
+}
+
+#[test]
+fn too_many_at_once_are_no_reason_to_believe_that_the_broker_became_slow() {
+    let fine = Duration::from_millis(100);
+    for broker in [BROKERS[0], BROKERS[1]] {
+        let mut simulation = Simulation::with(fine);
+        for round in 0..3 {
+            simulation.run(broker, broker.takes() / 2.0, Duration::from_secs(3));
+            // Until the limit is found, and until those have gone that were let in before it was.
+            simulation.run(broker, broker.takes() * 10.0, broker.time(1024.0));
+            let time = broker.time(20_000.0);
+            let mut over = simulation.run(broker, broker.takes() * 10.0, time);
+            assert!(over.p99() < fine * 2, "{broker:?} in round {round}: {:?}", over.p99());
+            let taken = over.admitted as f64 / time.as_secs_f64();
+            assert!(taken > 0.9 * broker.takes(), "{broker:?} in round {round}: {taken:.0} a second");
+        }
     }
 }
 
