@@ -55,10 +55,6 @@ impl Gate {
             ticket.ok_or_else(|| state.refuse())?
         };
         let mut passing = Passing { gate: self, ticket, sent: false };
-        // How long it takes to get the processor again.
-        let asked = Instant::now();
-        tokio::task::yield_now().await;
-        self.state().limit.turned(asked.elapsed());
         let sent = sending.await;
         passing.sent = sent.is_ok();
         sent

@@ -19,9 +19,9 @@ const RISE: f64 = 2.0;
 const FALL: f64 = 0.5;
 /// So few never take [`PATIENCE`] times as long as one. Where they do, what one takes has changed.
 const LEAST: u32 = 4;
-/// How often a write has to wait for the processor on its way through tasks and threads. Fewer writes at the broker do not
-/// make that shorter, and refusing costs it too: where the processor is what is short, that is no reason to refuse.
-const TURNS: u32 = 16;
+/// How long writes may take longer than wanted before the limit falls, where it does not hold yet: a disk or a broker
+/// that pauses is back soon, and clients are not many because of it.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The limit, and who is under way. Pure: every time is handed in.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Limit {
     next: u64,
     window: Window,
     length: Duration,
+    /// Since when writes take longer than wanted.
+    late_since: Option<Instant>,
 }
 
 /// The writes that ended since the limit was last looked at.
@@ -46,8 +48,6 @@ struct Window {
     /// How many were under way when one of them came, and it: the most of all of them.
     company: u32,
     ended: u32,
-    turns: Duration,
-    turned: u32,
 }
 
 /// A write that is under way.
@@ -69,6 +69,7 @@ impl Limit {
             next: 0,
             window: Window::new(now),
             length: WINDOW,
+            late_since: None,
         }
     }
 
@@ -95,12 +96,6 @@ impl Limit {
         Some(ticket)
     }
 
-    /// A write has waited for the processor once, that long.
-    pub(super) fn turned(&mut self, turn: Duration) {
-        self.window.turns += turn;
-        self.window.turned += 1;
-    }
-
     /// A write ends. How long it took says something only if it was sent: a failure may be quick.
     pub(super) fn leave(&mut self, ticket: &Ticket, sent: bool, now: Instant) {
         let Some(since) = self.under_way.remove(&ticket.number).filter(|_| sent) else {
@@ -110,10 +105,12 @@ impl Limit {
         self.window.took += took;
         self.window.company = self.window.company.max(ticket.company);
         self.window.ended += 1;
-        // One that was alone and slow may have been an accident, which any that is faster makes good.
-        if ticket.company == 1 || self.alone.is_none_or(|alone| took < alone) {
-            self.alone = Some(took);
-        }
+        self.alone = match self.alone {
+            // One that was alone and slow may have been an accident: it is believed by and by.
+            Some(alone) if took > alone && ticket.company == 1 => Some(alone + (took - alone) / 8),
+            Some(alone) => Some(alone.min(took)),
+            None => Some(took),
+        };
         self.look(now);
     }
 
@@ -123,28 +120,32 @@ impl Limit {
         if elapsed < self.length {
             return;
         }
-        let Window { took, company, ended, turns, turned, .. } = std::mem::replace(&mut self.window, Window::new(now));
-        let turns = turns.checked_div(turned).unwrap_or_default() * TURNS;
-        let least = f64::from(LEAST);
+        let Window { took, company, ended, .. } = std::mem::replace(&mut self.window, Window::new(now));
         let (company, mean) = (f64::from(company), took.checked_div(ended));
-        // So few as are let in whatever happens take as long as that.
-        if let Some(took) = mean.filter(|took| company <= least && *took > self.wanted() + turns) {
-            self.alone = Some(took / LEAST);
+        // So few as are let in whatever happens: what one takes has changed. The first that is faster corrects that.
+        if let Some(took) = mean.filter(|took| company <= f64::from(LEAST) && *took > self.wanted()) {
+            self.alone = Some(took);
         }
-        let wanted = self.wanted() + turns;
-        let least = least.min(self.most);
         // Where nobody came to an end, the first in the row tells how long that takes by now.
         let waits = || self.under_way.values().next().map_or(Duration::ZERO, |since| now.duration_since(*since));
         let took = mean.unwrap_or_else(waits);
-        // What a step has brought is seen by those only that come after it.
-        self.length = took.max(WINDOW);
-        let share = wanted.div_duration_f64(took.max(Duration::from_nanos(1)));
-        self.now = match mean {
-            Some(_) if share < 1.0 => self.now.min(company * share),
-            _ if share < 1.0 => self.now * share.max(FALL),
-            _ => self.now * share.min(RISE).powf(elapsed.div_duration_f64(self.length)),
-        }
-        .clamp(least, self.most);
+        let share = self.wanted().div_duration_f64(took.max(Duration::from_nanos(1)));
+        // What a step has brought is seen by those only that come after it; but those who ended say how far to fall.
+        let told = share < 1.0 && mean.is_some();
+        self.length = if told { WINDOW } else { took.max(WINDOW) };
+        let next = if share >= 1.0 {
+            self.late_since = None;
+            let most = self.now * share.min(RISE).powf(elapsed.div_duration_f64(self.length));
+            // Where it holds, those who ended say how far to rise; where it does not, it is in nobody's way.
+            if company * 2.0 >= self.now { ((company + 1.0) * share).clamp(self.now, most) } else { most }
+        } else if now.duration_since(*self.late_since.get_or_insert(now)) < GRACE && self.now >= self.most {
+            return;
+        } else if told {
+            self.now.min(company * share)
+        } else {
+            self.now * share.max(FALL)
+        };
+        self.now = next.clamp(self.most.min(LEAST.into()), self.most);
     }
 
     /// How long a write may take.
@@ -155,7 +156,7 @@ impl Limit {
 
 impl Window {
     fn new(since: Instant) -> Self {
-        Self { since, took: Duration::ZERO, company: 0, ended: 0, turns: Duration::ZERO, turned: 0 }
+        Self { since, took: Duration::ZERO, company: 0, ended: 0 }
     }
 }
 
