@@ -67,9 +67,15 @@ impl Measured {
     }
 }
 
+static NEXT: AtomicI32 = AtomicI32::new(1);
+
+/// Composites have ids from this one on, which another process does not use.
+pub(crate) fn count_from(first_id: i32) {
+    NEXT.store(first_id, Ordering::Relaxed);
+}
+
 /// A composite of [`EVENTS`] events that nobody has written yet.
 pub(crate) fn composite() -> (i32, Bytes) {
-    static NEXT: AtomicI32 = AtomicI32::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let parts = 1..=(EVENTS - 1) / 2;
     let recommendations: Vec<_> =

@@ -67,6 +67,7 @@ async fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [overload::SLOW] => return slow::serve().await,
+        [overload::FLOOD, at, per_second, first_id] => return overload::flood(at, per_second, first_id).await,
         [gets::BARE, product, recommendation, review] => {
             return bare::serve([product, recommendation, review].map(str::to_owned)).await;
         }
