@@ -47,7 +47,7 @@ pub(crate) async fn overload(table: &mut Table, name: &str, landscape: &Process)
     row(
         "p99 of writes at half of that",
         format!("{:.1} ms", half.probes.p99()),
-        format!("{:.0}/s, {} refused", half.admitted, half.refused),
+        format!("{:.0}/s, {:.0}/s refused", half.admitted, half.refused),
     );
     row(
         &format!("p99 of admitted writes at {:.1} times", (tenfold.admitted + tenfold.refused) / taken),
@@ -63,7 +63,7 @@ pub(crate) async fn overload(table: &mut Table, name: &str, landscape: &Process)
     row(
         "refused meanwhile",
         format!("{:.1} %", 100.0 * tenfold.refused / (tenfold.refused + tenfold.admitted)),
-        format!("p99 {refusal:.1} ms; {} failed otherwise", tenfold.failed),
+        format!("p99 {refusal:.1} ms; {:.0}/s failed otherwise", tenfold.failed),
     );
     row(
         "p99 of reads meanwhile",
