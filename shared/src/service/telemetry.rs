@@ -3,7 +3,6 @@
 use http::{HeaderMap, HeaderValue};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
-use uuid::Uuid;
 
 /// The header, of requests and of messages, that carries the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
@@ -24,11 +23,12 @@ pub struct TraceContext(String);
 impl TraceContext {
     /// Goes on with the trace that the request came with; without a valid one, starts one.
     pub fn of(headers: &HeaderMap) -> Self {
-        let span = Uuid::new_v4().as_u128() >> 64;
+        // What is all zeros would be no id; a secret neither is.
+        let span = fastrand::u64(1..);
         let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_flags);
         let (trace, flags) = match given {
             Some((trace, flags)) => (trace.to_owned(), flags),
-            None => (Uuid::new_v4().simple().to_string(), "01"),
+            None => (format!("{:032x}", fastrand::u128(1..)), "01"),
         };
         Self(format!("00-{trace}-{span:016x}-{flags}"))
     }
