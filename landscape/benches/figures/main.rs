@@ -89,12 +89,13 @@ async fn main() {
     let vhosts = if wanted("ours") || wanted("overload") { brokers().await } else { Vec::new() };
     for (name, variables) in &vhosts {
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        if wanted("ours") {
-            ours::ours(&mut table, name, &variables).await;
-        }
+        let one = if wanted("ours") { Some(ours::ours(&mut table, name, &variables).await) } else { None };
         if wanted("overload") {
             // The same one would find its topics full of what came before.
             overload::overload(&mut table, name, &Process::start(&variables).await).await;
+        }
+        if let Some(one) = one {
+            ours::partitioned(&mut table, name, &variables, one).await;
         }
     }
     if wanted("overload") {

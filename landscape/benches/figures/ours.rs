@@ -6,7 +6,12 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]) {
+/// Composites of the load, and how many clients write them.
+const MANY: &str = "14000";
+const CLIENTS: &str = "128";
+
+/// Says how many events a second came from the POST until they were visible.
+pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]) -> f64 {
     let landscape = Process::start(variables).await;
     table.row(on, "start until ready", &format!("{:.2} s", landscape.started_in.as_secs_f64()), "one process");
     // What the start needed is given back after a while.
@@ -21,7 +26,7 @@ pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]
         &format!("{:.1} ms", visible["p50"].as_f64().unwrap()),
         &format!("p99 {:.1} ms, one client", visible["p99"].as_f64().unwrap()),
     );
-    let many = load(&url, "14000", "128");
+    let many = load(&url, MANY, CLIENTS);
     let figure = |name: &str| many[name].as_f64().unwrap();
     table.row(
         on,
@@ -36,6 +41,20 @@ pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]
         "every composite verified",
     );
     table.row(on, "memory after that", &format!("{:.0} MB", landscape.megabytes()), "");
+    figure("eventsPerSecond")
+}
+
+/// The same with two partitions, after all that needs one: topics do not shrink.
+pub(crate) async fn partitioned(table: &mut Table, on: &str, variables: &[(&str, &str)], one: f64) {
+    let landscape = Process::start(&[variables, &[("PARTITIONS", "2")]].concat()).await;
+    let many = load(&format!("http://{}", landscape.addresses[0]), MANY, CLIENTS);
+    let two = many["eventsPerSecond"].as_f64().unwrap();
+    table.row(
+        on,
+        "events from POST to visible with two partitions",
+        &format!("{two:.0}/s"),
+        &format!("{:.2} of those with one", two / one),
+    );
 }
 
 /// What the generator says of its load.
