@@ -6,7 +6,8 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// Composites of the load, and how many clients write them.
+/// Composites of the client that is alone, those of the load, and how many clients write these.
+const FEW: &str = "200";
 const MANY: &str = "14000";
 const CLIENTS: &str = "128";
 
@@ -18,7 +19,7 @@ pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]
     tokio::time::sleep(Duration::from_secs(2)).await;
     table.row(on, "memory when idle", &format!("{:.0} MB", landscape.megabytes()), "with the registry");
     let url = format!("http://{}", landscape.addresses[0]);
-    let alone = load(&url, "200", "1");
+    let alone = load(&url, FEW, "1");
     let visible = &alone["visibleMillis"];
     table.row(
         on,
@@ -47,7 +48,10 @@ pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]
 /// The same with two partitions, after all that needs one: topics do not shrink.
 pub(crate) async fn partitioned(table: &mut Table, on: &str, variables: &[(&str, &str)], one: f64) {
     let landscape = Process::start(&[variables, &[("PARTITIONS", "2")]].concat()).await;
-    let many = load(&format!("http://{}", landscape.addresses[0]), MANY, CLIENTS);
+    let url = format!("http://{}", landscape.addresses[0]);
+    // As before the load with one: the groups have their partitions then.
+    load(&url, FEW, "1");
+    let many = load(&url, MANY, CLIENTS);
     let two = many["eventsPerSecond"].as_f64().unwrap();
     table.row(
         on,

@@ -1,5 +1,4 @@
 //! Writes at half of what the landscape takes, and at ten times as much, with reads beside them.
-
 //!
 //! The flood comes from a process that has the processor when nobody else wants it, as if it came from another machine.
 //! How long writes take is measured beside it, by a client that does not wait for a processor behind the flood.

@@ -137,7 +137,7 @@ impl Limit {
             self.late_since = None;
             let most = self.now * share.min(RISE).powf(elapsed.div_duration_f64(self.length));
             // Where it holds, those who ended say how far to rise; where it does not, it is in nobody's way.
-            if company * 2.0 >= self.now { ((company + 1.0) * share).clamp(self.now, most) } else { most }
+            if company * 2.0 >= self.now { ((company + 1.0) * share).max(self.now).min(most) } else { most }
         } else if now.duration_since(*self.late_since.get_or_insert(now)) < GRACE && self.now >= self.most {
             return;
         } else if told {

@@ -23,7 +23,7 @@ pub struct TraceContext(String);
 impl TraceContext {
     /// Goes on with the trace that the request came with; without a valid one, starts one.
     pub fn of(headers: &HeaderMap) -> Self {
-        // What is all zeros would be no id; a secret neither is.
+        // Zeros are no id, and no id is a secret.
         let span = fastrand::u64(1..);
         let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_flags);
         let (trace, flags) = match given {
