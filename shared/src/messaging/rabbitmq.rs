@@ -4,6 +4,7 @@
 //! - this file: the binder
 //! - [`url`]: where the broker is
 //! - [`link`]: a connection that is supervised; one for publishing, one for consuming
+//! - [`shallow`]: headers no deeper than a stack bears
 //! - [`names`]: exchanges, queues and keys by their names; [`topology`]: declaring them
 //! - [`headers`]: header tables as JSON; [`message`]: messages as they go and come
 //! - [`publisher`]: sends that share a window of confirms
@@ -29,6 +30,7 @@ mod members;
 mod message;
 mod names;
 mod publisher;
+mod shallow;
 mod topology;
 mod url;
 

@@ -71,6 +71,7 @@ impl Lab for Rabbit {
             foreign::a_foreign_message_is_kept_to_the_last_bit_of_its_headers,
             foreign::a_message_without_an_id_is_known_by_what_it_says,
             foreign::no_message_is_too_odd_for_the_database_or_the_broker,
+            foreign::headers_that_stand_in_each_other_ten_thousand_times_end_nobody,
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
             foreign::what_java_left_is_imported_once,
             foreign::a_tail_leaves_the_audit_queues_as_they_were,

@@ -39,7 +39,7 @@ fn value(fuzz: &mut Fuzz, depth: u32) -> AMQPValue {
     }
 }
 
-fn table(fuzz: &mut Fuzz, depth: u32) -> FieldTable {
+pub(super) fn table(fuzz: &mut Fuzz, depth: u32) -> FieldTable {
     let mut table = FieldTable::default();
     for _ in 0..fuzz.below(5) {
         table.insert(short(fuzz), value(fuzz, depth));

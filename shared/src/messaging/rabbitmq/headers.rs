@@ -9,8 +9,7 @@ use serde_json::{Number, Value};
 
 /// The headers of a message; and its table as it was, where these headers do not lead back to it.
 pub(super) fn from_table(table: &FieldTable) -> (Headers, Option<Value>) {
-    let headers: Headers =
-        table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), to_json(value))).collect();
+    let headers = in_json(table);
     let exact = (to_table(&headers) != *table).then(|| serde_json::to_value(table).ok());
     (headers, exact.flatten())
 }
@@ -46,6 +45,10 @@ pub(super) fn size(table: &FieldTable) -> usize {
     8 + table.inner().iter().map(|(name, value)| 8 + name.as_str().len() + value_size(value)).sum::<usize>()
 }
 
+fn in_json(table: &FieldTable) -> Headers {
+    table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), to_json(value))).collect()
+}
+
 fn to_json(value: &AMQPValue) -> Value {
     let double = |number: f64| Number::from_f64(number).map_or(Value::Null, Value::Number);
     match value {
@@ -64,7 +67,7 @@ fn to_json(value: &AMQPValue) -> Value {
         AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into(),
         AMQPValue::FieldArray(values) => values.as_slice().iter().map(to_json).collect(),
         AMQPValue::Timestamp(seconds) => (*seconds).into(),
-        AMQPValue::FieldTable(table) => Value::Object(from_table(table).0),
+        AMQPValue::FieldTable(table) => Value::Object(in_json(table)),
         AMQPValue::ByteArray(bytes) => BASE64.encode(bytes.as_slice()).into(),
         AMQPValue::Void => Value::Null,
     }

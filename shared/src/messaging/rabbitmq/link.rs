@@ -1,6 +1,7 @@
 //! A connection that is supervised: one loop connects, sees the loss, and connects again with growing pauses. Who uses
 //! it asks for what is there now and never waits for more.
 
+use super::shallow;
 use super::url::RabbitUrl;
 use crate::messaging::BinderError;
 use crate::messaging::retry::Waiting;
@@ -149,7 +150,7 @@ async fn connect(url: &RabbitUrl, name: &str) -> anyhow::Result<Connection> {
         .with_client_property("product".into(), "product-composite landscape".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_connection_name(name.into());
-    Ok(tokio::time::timeout(ANSWER, Connection::connect_uri(url.amqp(), properties)).await??)
+    Ok(tokio::time::timeout(ANSWER, shallow::connect(url.amqp(), properties)).await??)
 }
 
 /// Follows a connection until it ends; returns why it did.

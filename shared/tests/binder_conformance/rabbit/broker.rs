@@ -6,6 +6,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions}
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use reqwest::{Client, Method, Url};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -67,11 +68,22 @@ impl Broker {
     }
 
     /// Asks the management API at a path below `/api`; what it answers, if that is JSON.
-    pub(crate) async fn manage(&self, method: Method, path: &[&str], body: Value) -> Result<Value, reqwest::Error> {
+    pub(crate) async fn manage(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: impl Serialize,
+    ) -> Result<Value, reqwest::Error> {
         self.ask(method, path, "", body).await
     }
 
-    async fn ask(&self, method: Method, path: &[&str], query: &str, body: Value) -> Result<Value, reqwest::Error> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &str,
+        body: impl Serialize,
+    ) -> Result<Value, reqwest::Error> {
         let mut url = self.management.clone();
         url.path_segments_mut().unwrap().pop_if_empty().push("api").extend(path);
         url.set_query(Some(query));

@@ -6,6 +6,7 @@ use crate::scenarios::importing;
 use crate::service::Setup;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
+use reqwest::Method;
 use shared::messaging::{AUDIT_GROUP, Tail};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,6 +159,30 @@ pub(crate) async fn no_message_is_too_odd_for_the_database_or_the_broker(world: 
         assert_eq!(copy.properties.message_id().as_ref().map(|id| id.as_str()), Some(letter.id.as_str()));
         assert!(copy.data == letter.body, "the copy of {} has the whole body", letter.id);
     }
+    service.stop().await;
+}
+
+pub(crate) async fn headers_that_stand_in_each_other_ten_thousand_times_end_nobody(world: &World) {
+    let broker = Broker::of(world);
+    let service = world.start(Setup::default()).await;
+    let nested = r#"{"n":"#.repeat(10_000) + "{}" + &"}".repeat(10_000);
+    let event = String::from_utf8(thing(1, 1).body.to_vec()).unwrap();
+    for (id, body) in [("deep", event.as_str()), ("deep and bad", "{")] {
+        let body = serde_json::to_string(body).unwrap();
+        let message = format!(
+            r#"{{"properties": {{"content_type": "application/json", "message_id": "{id}", "headers": {nested}}},
+                "routing_key": "things", "payload": {body}, "payload_encoding": "string"}}"#
+        );
+        // A value of that depth could not even be dropped here.
+        let message = serde_json::value::RawValue::from_string(message).unwrap();
+        let path = ["exchanges", broker.vhost(), THINGS, "publish"];
+        assert_eq!(broker.manage(Method::POST, &path, message).await.unwrap()["routed"], true);
+    }
+    broker.raw().await.publish(THINGS, "things", json().with_message_id("last".into()), &thing(2, 1).body).await;
+    world.until_applied(&["1-1", "2-1"]).await;
+    let letters = world.until_letters(1).await;
+    assert_eq!((letters[0].id.as_str(), letters[0].kind.as_str()), ("deep and bad", "invalid"));
+    world.until_settled().await;
     service.stop().await;
 }
 
