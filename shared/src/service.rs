@@ -9,11 +9,13 @@
 //! - [`dead_letters`]: the letters over HTTP
 //! - [`indicators`]: what health looks at
 //! - [`telemetry`]: logs and traces
+//! - [`connections`]: those of clients
 //!
 //! Nothing here is global: a process and a test run as many services as they like.
 
 mod address;
 pub mod config;
+mod connections;
 pub mod dead_letters;
 pub mod extract;
 pub mod indicators;
@@ -33,21 +35,25 @@ use crate::messaging::processor::{Handler, Subscription, process};
 use crate::messaging::retry::Waiting;
 use crate::messaging::{BinderError, ConsumerBinding};
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use config::{Discovery, Limits};
+use connections::Connections;
 use dead_letters::DeadLetters;
 use extract::BodyLimit;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use platform::Platform;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 use tracing::{info, warn};
+
+/// How long nothing may happen on a connection, beside the time limit of a request.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// A part of a service that runs until it is told to stop.
 type Part = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
@@ -218,11 +224,8 @@ impl Service {
         }
         let stopped = stop.clone();
         parts.spawn(async move {
-            let listener = listener.tap_io(|connection| {
-                // Without it answers wait for acknowledgements; a connection that refuses it is only slower.
-                let _ = connection.set_nodelay(true);
-            });
-            let served = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            let connections = Connections::new(listener, limits.connections, limits.request + QUIET);
+            let served = axum::serve(connections, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
             if let Err(error) = served {
                 warn!(%error, "the HTTP server ended");
             }

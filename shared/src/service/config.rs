@@ -21,7 +21,10 @@ use crate::messaging::Instance;
 use crate::messaging::kafka::KafkaBrokers;
 use crate::messaging::rabbitmq::RabbitUrl;
 use crate::messaging::retry::RetryPolicy;
-use limits::{BODY_LIMIT, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT, WRITES, WRITES_BYTES, WRITES_DELAY};
+use limits::{
+    BODY_LIMIT, CONNECTIONS, GRACE, READ_LIMIT, REQUEST_LIMIT, SEND_LIMIT, TRY_LIMIT, WRITES, WRITES_BYTES,
+    WRITES_DELAY,
+};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -92,7 +95,7 @@ const REVIEW: Variable = variable("REVIEW_SERVICE_URL", "http://localhost:7003",
 const LOG: Variable = variable("RUST_LOG", "info,lapin=off", "what is logged, as the tracing crates read it");
 
 /// What a program reads that serves something and needs neither broker nor database.
-pub const PLAIN: &[Variable] = &[HOST, REQUEST_LIMIT, GRACE, LOG];
+pub const PLAIN: &[Variable] = &[HOST, REQUEST_LIMIT, CONNECTIONS, GRACE, LOG];
 
 /// Every variable that every program of the landscape reads, in the order of `--help`; the ports come first.
 pub const COMMON: &[Variable] = &[
@@ -119,6 +122,7 @@ pub const COMMON: &[Variable] = &[
     TOKEN,
     BODY_LIMIT,
     REQUEST_LIMIT,
+    CONNECTIONS,
     SEND_LIMIT,
     WRITES,
     WRITES_BYTES,

@@ -6,6 +6,11 @@ use std::time::Duration;
 pub(super) const BODY_LIMIT: Variable = variable("BODY_LIMIT_BYTES", "1048576", "the largest body of a request");
 pub(super) const REQUEST_LIMIT: Variable =
     variable("REQUEST_TIMEOUT_MS", "30000", "time limit of a request as a whole");
+pub(super) const CONNECTIONS: Variable = variable(
+    "MAX_CONNECTIONS",
+    "8192",
+    "connections served at a time, others wait; one on which nothing happens for the time limit and 30 s is closed",
+);
 pub(super) const SEND_LIMIT: Variable =
     variable("SEND_TIMEOUT_MS", "5000", "composite: time limit to make events durable");
 pub(super) const WRITES: Variable =
@@ -34,6 +39,8 @@ pub struct Limits {
     pub body: usize,
     /// `REQUEST_TIMEOUT_MS`: the time limit of a request as a whole.
     pub request: Duration,
+    /// `MAX_CONNECTIONS`: how many connections are served at a time.
+    pub connections: u32,
     /// `SEND_TIMEOUT_MS`: the time limit to make the events of a request durable.
     pub send: Duration,
     /// How much may be written at a time.
@@ -63,6 +70,7 @@ impl Limits {
         Ok(Self {
             body: variables.number(BODY_LIMIT, 1, 1 << 30)? as usize,
             request: variables.millis(REQUEST_LIMIT, 1)?,
+            connections: variables.number(CONNECTIONS, 1, 1 << 20)?,
             send: variables.millis(SEND_LIMIT, 1)?,
             writes: WriteLimits {
                 most: variables.number(WRITES, 1, 1 << 20)?,
