@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints what the landscape reaches, beside what is possible on this machine in the same run, as one table:
-#   ./bench.sh                 all of it, about ten minutes with the servers in Docker
-#   ./bench.sh gets overload   some parts: gets, layer, growth, ours, overload
+#   ./bench.sh                 all of it, about a quarter of an hour with the servers in Docker
+#   ./bench.sh gets overload   some parts: layer, growth, scale, gets, ours, overload
 # docs/performance.md says what is measured, and what limits each figure.
 set -eu
 cd "$(dirname "$0")"

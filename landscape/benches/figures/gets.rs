@@ -16,8 +16,8 @@ const PRODUCTS: i32 = 1_000;
 /// The server that does nothing else: its own program in this one, asked for by this word.
 pub(crate) const BARE: &str = "bare-server";
 
-pub(crate) async fn gets(table: &mut Table) {
-    let landscape = Process::start(&[]).await;
+pub(crate) async fn gets(table: &mut Table, on: &str, variables: &[(&str, &str)]) {
+    let landscape = Process::start(variables).await;
     let [at, cores @ ..] = landscape.addresses;
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(BARE).args(cores.map(|core| format!("http://{core}")));
@@ -40,7 +40,6 @@ pub(crate) async fn gets(table: &mut Table) {
         rates[3].push(read(at, "/product-composite/").await);
     }
     let [http, core, fan_out, composites] = rates.map(middle);
-    let on = "embedded, SQLite";
     table.row(on, "GET of an answer that is there", &format!("{http:.0}/s"), "bare HTTP, no database");
     table.row(on, "GET of a product", &format!("{core:.0}/s"), &format!("{:.2} of bare", core / http));
     table.row(on, "GET of three in one", &format!("{fan_out:.0}/s"), "bare fan-out to our services");

@@ -1,7 +1,7 @@
 //! The event layer over Kafka and PostgreSQL, beside what their clients reach alone.
 
 use crate::Table;
-use crate::layer::{BATCH, CLIENTS, MANY, apply, body, platform, posts, write};
+use crate::layer::{BATCH, CLIENTS, MANY, apply, body, platform, posts, rows, write};
 use crate::load::EVENTS;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -20,12 +20,13 @@ pub(crate) async fn kafka(table: &mut Table) {
     };
     let bare = publish(brokers).await;
     let consumed = consume(brokers);
+    let rows = rows(&database.database().await).await;
     let written = write(&database.database().await).await;
     let url = database.database().await;
     let applied = apply(on(&url).await, &url).await;
     let posted = posts(on("").await).await;
     let transaction = format!("{} in a transaction", EVENTS * CLIENTS);
-    table.layer("Kafka, PostgreSQL", &transaction, [bare, posted, consumed, written, applied]);
+    table.layer("Kafka, PostgreSQL", &transaction, [bare, posted, consumed, rows, written, applied]);
 }
 
 /// Publishes products, in transactions as large as those of the composite under its load.

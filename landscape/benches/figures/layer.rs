@@ -30,8 +30,8 @@ pub(crate) fn body(id: i32) -> Vec<u8> {
         .into_bytes()
 }
 
-pub(crate) async fn platform<const N: usize>(variables: [(&str, &str); N]) -> Platform {
-    Platform::open(Config::read(&Variables::from(variables)).unwrap(), "bench").await.unwrap()
+pub(crate) async fn platform<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Platform {
+    Platform::open(Config::read(&variables.into_iter().collect()).unwrap(), "bench").await.unwrap()
 }
 
 /// Events a second of concurrent posts to a composite on this platform.

@@ -158,7 +158,8 @@ async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-/// So many requests a second, however they are answered. What is sent before `since` is not counted.
+/// So many requests a second, of clients that know nothing of each other, however they are answered. What is sent before
+/// `since` is not counted.
 pub(crate) async fn open(
     per_second: f64,
     since: Duration,
@@ -168,14 +169,15 @@ pub(crate) async fn open(
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-    let (mut sent, mut answers, begun) = (0.0, JoinSet::new(), Instant::now());
+    let (mut next, mut answers, begun) = (0.0, JoinSet::new(), Instant::now());
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut measured = Measured::new();
     while begun.elapsed() < time {
         tick.tick().await;
-        while sent < per_second * begun.elapsed().as_secs_f64() {
-            sent += 1.0;
+        while next < begun.elapsed().as_secs_f64() {
+            // As those of Poisson: at even distances they would never meet, and hardly one would ever wait.
+            next -= (1.0 - fastrand::f64()).ln() / per_second;
             if answers.len() >= UNANSWERED {
                 continue;
             }

@@ -1,12 +1,13 @@
 //! What the landscape reaches, beside what is possible on the same machine in the same run: one table.
 //!
-//! `cargo bench -p landscape --bench figures`, or with some of the words `layer`, `ours`, `gets`, `growth`, `overload`
-//! behind `--` for these parts alone. Servers come from Docker, or from `RABBITMQ_URL`, `KAFKA_BROKERS` and
+//! `cargo bench -p landscape --bench figures`, or with some of the words `layer`, `growth`, `scale`, `gets`, `ours`,
+//! `overload` behind `--` for these parts alone. Servers come from Docker, or from `RABBITMQ_URL`, `KAFKA_BROKERS` and
 //! `DATABASE_URL`. Machines differ and are never quiet: quote the ratios. What they mean says `docs/performance.md`.
 //!
 //! - [`load`], [`process`], [`slow`], [`bare`]: generators, and what is measured
 //! - [`layer`] with [`embedded`], [`rabbitmq`], [`kafka`]: the event layer, and its floors
-//! - [`ours`], [`gets`], [`growth`], [`overload`]: the landscape
+//! - [`growth`], [`scale`]: when there is much, and when there are more
+//! - [`gets`], [`ours`], [`overload`]: the landscape
 
 // A benchmark prints, and ends where something does not work.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss)]
@@ -23,6 +24,7 @@ mod ours;
 mod overload;
 mod process;
 mod rabbitmq;
+mod scale;
 mod slow;
 
 use process::Process;
@@ -45,13 +47,14 @@ impl Table {
     }
 
     /// The event layer on a broker, in events a second.
-    pub(crate) fn layer(&mut self, on: &str, how: &str, [bare, posted, consumed, written, applied]: [f64; 5]) {
+    pub(crate) fn layer(&mut self, on: &str, how: &str, [bare, posted, consumed, rows, written, applied]: [f64; 6]) {
         let possible = 1.0 / (1.0 / consumed + 1.0 / written);
         let mut row = |what: &str, figure: f64, beside: String| self.row(on, what, &format!("{figure:.0}/s"), &beside);
         row("durable events of a bare client", bare, how.to_owned());
         row("durable events of POSTs", posted, format!("{:.2} of bare", posted / bare));
         row("consumed alone", consumed, "bare".to_owned());
-        row("inbox and table alone", written, "without a broker".to_owned());
+        row("rows of many a statement", rows, "bare".to_owned());
+        row("inbox and table alone", written, format!("{:.2} of bare rows", written / rows));
         row("events applied", applied, format!("{:.2} of both in turn", applied / possible));
     }
 }
@@ -75,9 +78,6 @@ async fn main() {
     }
     let wanted = |word: &str| words.is_empty() || words.iter().any(|wanted| wanted == word);
     let mut table = Table::start();
-    if wanted("gets") {
-        gets::gets(&mut table).await;
-    }
     if wanted("layer") {
         embedded::embedded(&mut table).await;
         rabbitmq::rabbitmq(&mut table).await;
@@ -86,16 +86,21 @@ async fn main() {
     if wanted("growth") {
         growth(&mut table).await;
     }
-    let vhosts = if wanted("ours") || wanted("overload") { brokers().await } else { Vec::new() };
-    for (name, variables) in &vhosts {
+    if wanted("scale") {
+        scale::scale(&mut table).await;
+    }
+    let landscapes = if ["gets", "ours", "overload"].into_iter().any(wanted) { brokers().await } else { Vec::new() };
+    for (name, variables) in &landscapes {
         let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let one = if wanted("ours") { Some(ours::ours(&mut table, name, &variables).await) } else { None };
+        if wanted("gets") {
+            gets::gets(&mut table, name, &variables).await;
+        }
+        if wanted("ours") {
+            ours::ours(&mut table, name, &variables).await;
+        }
         if wanted("overload") {
             // The same one would find its topics full of what came before.
             overload::overload(&mut table, name, &Process::start(&variables).await).await;
-        }
-        if let Some(one) = one {
-            ours::partitioned(&mut table, name, &variables, one).await;
         }
     }
     if wanted("overload") {
@@ -104,7 +109,7 @@ async fn main() {
 }
 
 /// The variables of a landscape on each binder; beside brokers the data is in PostgreSQL.
-async fn brokers() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+pub(crate) async fn brokers() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     let vhost = servers::rabbitmq().await.unwrap().vhost().await;
     let (kafka, postgres) = (servers::kafka().await.unwrap(), servers::postgres().await.unwrap());
     let rabbitmq = vec![

@@ -11,8 +11,7 @@ const FEW: &str = "200";
 const MANY: &str = "14000";
 const CLIENTS: &str = "128";
 
-/// Says how many events a second came from the POST until they were visible.
-pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]) -> f64 {
+pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]) {
     let landscape = Process::start(variables).await;
     table.row(on, "start until ready", &format!("{:.2} s", landscape.started_in.as_secs_f64()), "one process");
     // What the start needed is given back after a while.
@@ -42,23 +41,6 @@ pub(crate) async fn ours(table: &mut Table, on: &str, variables: &[(&str, &str)]
         "every composite verified",
     );
     table.row(on, "memory after that", &format!("{:.0} MB", landscape.megabytes()), "");
-    figure("eventsPerSecond")
-}
-
-/// The same with two partitions, after all that needs one: topics do not shrink.
-pub(crate) async fn partitioned(table: &mut Table, on: &str, variables: &[(&str, &str)], one: f64) {
-    let landscape = Process::start(&[variables, &[("PARTITIONS", "2")]].concat()).await;
-    let url = format!("http://{}", landscape.addresses[0]);
-    // As before the load with one: the groups have their partitions then.
-    load(&url, FEW, "1");
-    let many = load(&url, MANY, CLIENTS);
-    let two = many["eventsPerSecond"].as_f64().unwrap();
-    table.row(
-        on,
-        "events from POST to visible with two partitions",
-        &format!("{two:.0}/s"),
-        &format!("{:.2} of those with one", two / one),
-    );
 }
 
 /// What the generator says of its load.

@@ -1,7 +1,7 @@
 //! The event layer over RabbitMQ and PostgreSQL, beside what their clients reach alone.
 
 use crate::Table;
-use crate::layer::{BATCH, MANY, apply, body, platform, posts, write};
+use crate::layer::{BATCH, MANY, apply, body, platform, posts, rows, write};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{
@@ -31,12 +31,13 @@ pub(crate) async fn rabbitmq(table: &mut Table) {
     let bare = publish(&vhost).await;
     let posted = posts(on(&vhost, String::new()).await).await;
     let consumed = consume(&vhost).await;
+    let rows = rows(&database.database().await).await;
     let written = write(&database.database().await).await;
     let (vhost, url) = (broker.vhost().await, database.database().await);
     publish(&vhost).await;
     let applied = apply(on(&vhost, url.clone()).await, &url).await;
     let how = format!("{WINDOW} confirms in flight");
-    table.layer("RabbitMQ, PostgreSQL", &how, [bare, posted, consumed, written, applied]);
+    table.layer("RabbitMQ, PostgreSQL", &how, [bare, posted, consumed, rows, written, applied]);
 }
 
 /// A channel of the bare client on a broker where everything is declared, as the composite declares it.
