@@ -27,8 +27,10 @@ pub async fn service(platform: Platform, address: ServiceAddress) -> anyhow::Res
     // Bound now where the broker is there, so that the first request finds it so; else by the part below.
     let _ = tokio::time::timeout(config.limits.send, topics.bind(&*platform.binder)).await;
     let (binder, late) = (platform.binder.clone(), topics.clone());
-    let composite = Composite { cores: cores.clone(), topics, gate: Gate::new(&config.limits.writes), address };
-    Ok(Service::new(info, &platform, routes::routes(composite)).health("coreServices", cores).part(|stop| async move {
+    let gate = Gate::new(&config.limits.writes);
+    let composite = Composite { cores: cores.clone(), topics, gate: gate.clone(), address };
+    let service = Service::new(info, &platform, routes::routes(composite)).health("coreServices", cores).metrics(gate);
+    Ok(service.part(|stop| async move {
         until_bound(&stop, "the topics", || late.bind(&*binder)).await?;
         stop.cancelled().await;
         Ok(())

@@ -78,6 +78,11 @@ impl Limit {
         self.now.floor()
     }
 
+    /// How many are.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Whether nobody else may enter.
     pub(super) fn is_full(&self) -> bool {
         self.under_way.len() as f64 >= self.now()

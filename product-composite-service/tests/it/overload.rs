@@ -65,17 +65,19 @@ async fn what_would_wait_is_refused_at_once_while_reads_go_on() {
     landscape.stop().await;
 }
 
+/// The head of a request that writes, with this in it.
+fn head(line: &str) -> String {
+    format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{line}\r\n\r\n")
+}
+
 #[tokio::test]
 async fn what_would_take_too_much_room_is_refused_before_it_comes() {
     let (landscape, _) = landscape([("WRITES_BYTES", "70000"), ("BODY_LIMIT_BYTES", "60000")]).await;
     let composite = &landscape.composite;
-    for head in ["content-length: 60000", "transfer-encoding: chunked"] {
-        // It is waited for, and has its room meanwhile.
-        let slow = send(
-            composite,
-            &format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{head}\r\n\r\n"),
-        )
-        .await;
+    let most = " ".repeat(58_000);
+    for begun in [head("content-length: 60000") + &most, head("transfer-encoding: chunked") + "e290\r\n" + &most] {
+        // It is waited for, and what came of it has its room meanwhile.
+        let slow = send(composite, &begun).await;
         let long = aggregate(2, &"n".repeat(5_000));
         let refused = eventually(SOON, "no room", async || match composite.post(PATH, long.clone()).await {
             answer if answer.status == 503 => Ok(answer),
@@ -86,6 +88,50 @@ async fn what_would_take_too_much_room_is_refused_before_it_comes() {
         drop(slow);
         accepted_again(composite).await;
     }
+    let refused = composite.get("/actuator/metrics/writes.refused?tag=reason:room").await.json();
+    assert_eq!(refused["measurements"][0]["statistic"], "COUNT");
+    assert!(refused["measurements"][0]["value"].as_f64() >= Some(2.0), "{refused}");
+    landscape.sandbox.settled().await;
+    landscape.stop().await;
+}
+
+#[tokio::test]
+async fn who_announces_much_and_sends_nothing_keeps_nobody_out() {
+    let (landscape, _) = landscape([("WRITES_BYTES", "70000"), ("BODY_LIMIT_BYTES", "60000")]).await;
+    let composite = &landscape.composite;
+    let mut idle = Vec::new();
+    for head in [head("content-length: 60000"), head("content-length: 60000"), head("transfer-encoding: chunked")] {
+        idle.push(send(composite, &head).await);
+    }
+    eventually(SOON, "their heads are read", async || {
+        let room = composite.get("/actuator/metrics/writes.room").await.json()["measurements"][0]["value"].as_f64();
+        (room == Some(3.0 * 4096.0)).then_some(()).ok_or(format!("{room:?}"))
+    })
+    .await;
+    assert_eq!(composite.post(PATH, aggregate(1, &"n".repeat(30_000))).await.status, 202);
+    drop(idle);
+    landscape.sandbox.settled().await;
+    landscape.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_finds_no_room_on_its_way_is_refused() {
+    let (landscape, _) = landscape([("WRITES_BYTES", "70000"), ("BODY_LIMIT_BYTES", "60000")]).await;
+    let composite = &landscape.composite;
+    let half = head("transfer-encoding: chunked") + "9c40\r\n" + &" ".repeat(40_000) + "\r\n";
+    let (mut first, mut second) = (send(composite, &half).await, send(composite, &half).await);
+    // Whichever of them came last.
+    let mut answers = [[0; 12]; 2];
+    let [of_first, of_second] = &mut answers;
+    tokio::select! {
+        read = first.read_exact(of_first) => read,
+        read = second.read_exact(of_second) => read,
+        () = tokio::time::sleep(SOON) => panic!("nobody is refused"),
+    }
+    .unwrap();
+    assert!(answers.contains(b"HTTP/1.1 503"), "{answers:?}");
+    drop((first, second));
+    accepted_again(composite).await;
     landscape.sandbox.settled().await;
     landscape.stop().await;
 }
@@ -94,10 +140,9 @@ async fn what_would_take_too_much_room_is_refused_before_it_comes() {
 async fn a_refusal_costs_no_connection() {
     let (landscape, _) = landscape([("WRITES_BYTES", "1"), ("BODY_LIMIT_BYTES", "60000")]).await;
     let composite = &landscape.composite;
-    let head = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9");
-    let slow = send(composite, &format!("{head}\r\n\r\n")).await;
+    let slow = send(composite, &head("content-length: 9")).await;
     accept_none(composite).await;
-    let mut refused = send(composite, &format!("{head}\r\n\r\n123")).await;
+    let mut refused = send(composite, &(head("content-length: 9") + "123")).await;
     refused.write_all(b"456789").await.unwrap();
     refused
         .write_all(format!("GET {PATH}/1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes())

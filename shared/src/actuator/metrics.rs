@@ -21,12 +21,22 @@ pub const LINKS: &[(&str, &str)] =
 #[async_trait]
 pub trait Meter: Send + Sync + 'static {
     /// All of them, as they are now; none where they cannot be told.
-    async fn gauges(&self) -> Vec<Gauge>;
+    async fn metrics(&self) -> Vec<Metric>;
 }
 
-/// A number that goes up and down.
+/// What a number says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Statistic {
+    /// How something is now.
+    Value,
+    /// How often something has happened since the start.
+    Count,
+}
+
+/// A number.
 #[derive(Debug, Clone)]
-pub struct Gauge {
+pub struct Metric {
     /// Its name, in Micrometer's form: `dead.letters.open`.
     pub name: &'static str,
     /// What it counts, for people.
@@ -35,6 +45,8 @@ pub struct Gauge {
     pub unit: Option<&'static str>,
     /// What tells it from others of its name: key and value.
     pub tag: Option<(&'static str, &'static str)>,
+    /// What it says.
+    pub statistic: Statistic,
     /// The number.
     pub value: f64,
 }
@@ -45,9 +57,10 @@ pub struct Uptime(pub Instant);
 
 #[async_trait]
 impl Meter for Uptime {
-    async fn gauges(&self) -> Vec<Gauge> {
-        let (name, description) = ("process.uptime", "The uptime of the service");
-        vec![Gauge { name, description, unit: Some("seconds"), tag: None, value: self.0.elapsed().as_secs_f64() }]
+    async fn metrics(&self) -> Vec<Metric> {
+        let (name, description, value) =
+            ("process.uptime", "The uptime of the service", self.0.elapsed().as_secs_f64());
+        vec![Metric { name, description, unit: Some("seconds"), tag: None, statistic: Statistic::Value, value }]
     }
 }
 
@@ -61,8 +74,8 @@ pub fn routes(meters: Vec<Box<dyn Meter>>) -> Router {
         .with_state(Meters::from(meters))
 }
 
-async fn gauges(meters: &Meters) -> Vec<Gauge> {
-    let read = meters.iter().map(|meter| meter.gauges());
+async fn all(meters: &Meters) -> Vec<Metric> {
+    let read = meters.iter().map(|meter| meter.metrics());
     futures_util::future::join_all(read).await.into_iter().flatten().collect()
 }
 
@@ -71,7 +84,7 @@ async fn list(State(meters): State<Meters>, headers: HeaderMap) -> Response {
     struct Names {
         names: BTreeSet<&'static str>,
     }
-    let names = gauges(&meters).await.iter().map(|gauge| gauge.name).collect();
+    let names = all(&meters).await.iter().map(|metric| metric.name).collect();
     Media::wanted(&headers).response(StatusCode::OK, &Names { names })
 }
 
@@ -87,7 +100,7 @@ struct Shown {
 
 #[derive(Serialize)]
 struct Measurement {
-    statistic: &'static str,
+    statistic: Statistic,
     value: f64,
 }
 
@@ -105,21 +118,21 @@ async fn show(
 ) -> Response {
     let asked = query.iter().filter(|(name, _)| name == "tag").map(|(_, tag)| tag.split_once(':'));
     let Some(asked) = asked.collect::<Option<Vec<_>>>() else { return StatusCode::BAD_REQUEST.into_response() };
-    let mut gauges = gauges(&meters).await;
-    gauges.retain(|gauge| gauge.name == name && asked.iter().all(|tag| gauge.tag == Some(*tag)));
-    let Some(Gauge { name, description, unit, .. }) = gauges.first().cloned() else {
+    let mut named = all(&meters).await;
+    named.retain(|metric| metric.name == name && asked.iter().all(|tag| metric.tag == Some(*tag)));
+    let Some(Metric { name, description, unit, statistic, .. }) = named.first().cloned() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let mut available: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let free = |(key, _): &(&str, &str)| asked.iter().all(|(asked, _)| asked != key);
-    for (key, value) in gauges.iter().filter_map(|gauge| gauge.tag).filter(free) {
+    for (key, value) in named.iter().filter_map(|metric| metric.tag).filter(free) {
         available.entry(key).or_default().insert(value);
     }
     let shown = Shown {
         name,
         description,
         base_unit: unit,
-        measurements: [Measurement { statistic: "VALUE", value: gauges.iter().map(|gauge| gauge.value).sum() }],
+        measurements: [Measurement { statistic, value: named.iter().map(|metric| metric.value).sum() }],
         available_tags: available.into_iter().map(|(tag, values)| Tag { tag, values }).collect(),
     };
     Media::wanted(&headers).response(StatusCode::OK, &shown)
@@ -139,12 +152,13 @@ mod tests {
 
     #[async_trait]
     impl Meter for Letters {
-        async fn gauges(&self) -> Vec<Gauge> {
-            let open = |kind, value| Gauge {
+        async fn metrics(&self) -> Vec<Metric> {
+            let open = |kind, value| Metric {
                 name: "dead.letters.open",
                 description: "open",
                 unit: None,
                 tag: Some(("kind", kind)),
+                statistic: Statistic::Value,
                 value,
             };
             vec![open("failed", 2.0), open("parked", 3.0)]

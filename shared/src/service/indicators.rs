@@ -1,6 +1,6 @@
 //! What the health of every service looks at.
 
-use crate::actuator::metrics::{Gauge, Meter};
+use crate::actuator::metrics::{Meter, Metric, Statistic};
 use crate::actuator::{Health, Indicator, Status};
 use crate::database::Database;
 use crate::database::letters::summary::{Summary, summary};
@@ -97,10 +97,16 @@ impl Indicator for DeadLetters {
 
 #[async_trait]
 impl Meter for DeadLetters {
-    async fn gauges(&self) -> Vec<Gauge> {
+    async fn metrics(&self) -> Vec<Metric> {
         let Ok(summary) = summary(&self.0).await else { return Vec::new() };
-        let gauge =
-            |name, description, unit, tag, value: i64| Gauge { name, description, unit, tag, value: value as f64 };
+        let gauge = |name, description, unit, tag, value: i64| Metric {
+            name,
+            description,
+            unit,
+            tag,
+            statistic: Statistic::Value,
+            value: value as f64,
+        };
         let open = |kind, count| gauge(OPEN, "Events that were given up", None, Some(("kind", kind)), count);
         vec![
             open("failed", summary.failed),
