@@ -65,7 +65,7 @@ fn claim_unless(first: &'static str) -> sqlx::AssertSqlSafe<String> {
          WHERE sequence = $1 AND state = 'waiting' AND wanted = $2 AND kind = $3 AND NOT EXISTS (
              SELECT 1 FROM dead_letters first
              WHERE first.destination = dead_letters.destination AND first.event_key = dead_letters.event_key
-               AND first.state <> 'closed' AND first.kind IN ('failed', 'parked') {first})"
+               AND first.state <> 'closed' AND first.kind NOT IN ('invalid', 'foreign') {first})"
     ))
 }
 

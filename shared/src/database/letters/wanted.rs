@@ -112,7 +112,7 @@ pub(super) async fn first(
 ) -> Result<Option<(String, Option<String>)>, sqlx::Error> {
     let first = sqlx::query(
         "SELECT id, wanted FROM dead_letters
-         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind IN ('failed', 'parked')
+         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind NOT IN ('invalid', 'foreign')
          ORDER BY sequence LIMIT 1",
     );
     let first = first.bind(of.destination.as_str()).bind(of.key).fetch_optional(connection).await?;
