@@ -50,7 +50,7 @@ pub enum Unwanted {
 }
 
 /// How many letters are marked in one transaction.
-const AT_ONCE: u32 = 5_000;
+pub(super) const AT_ONCE: u32 = 5_000;
 
 /// Wants this of one letter.
 pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Unwanted> {
