@@ -14,13 +14,13 @@ pub mod wanted;
 
 use super::Database;
 use super::rows::{self, List};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
 
 /// Why there is a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The domain refused the event, or it could not be read. Parks nothing.
@@ -234,24 +234,36 @@ pub async fn page(
     after: i64,
     limit: u32,
     key: Option<i32>,
-    kind: Option<&str>,
+    kind: Option<Kind>,
 ) -> Result<Vec<Letter>, sqlx::Error> {
-    let sql = select(
-        "WHERE state <> 'closed' AND sequence > $1 AND (event_key = $2 OR $2 IS NULL) AND (kind = $3 OR $3 IS NULL)
-         ORDER BY sequence LIMIT $4",
-    );
-    let page = sqlx::query(sql).bind(after).bind(key).bind(kind).bind(i64::from(limit)).fetch_all(database.readers());
-    database.in_time(page).await?.iter().map(letter).collect()
+    let sql = select(&format!(
+        "WHERE state <> 'closed' AND {} AND (kind = $2 OR $2 IS NULL) AND sequence > $3 ORDER BY sequence LIMIT $4",
+        of(key)
+    ));
+    let page = sqlx::query(sql).bind(key).bind(kind.map(Kind::name)).bind(after).bind(i64::from(limit));
+    database.in_time(page.fetch_all(database.readers())).await?.iter().map(letter).collect()
 }
 
 /// How many letters are open; of one key or kind where one is given.
-pub async fn count(database: &Database, key: Option<i32>, kind: Option<&str>) -> Result<i64, sqlx::Error> {
-    let count = sqlx::query(
-        "SELECT COUNT(*) FROM dead_letters
-         WHERE state <> 'closed' AND (event_key = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL)",
+pub async fn count(database: &Database, key: Option<i32>, kind: Option<Kind>) -> Result<i64, sqlx::Error> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed' AND {} AND (kind = $2 OR $2 IS NULL)",
+        of(key)
     );
-    let count = count.bind(key).bind(kind).fetch_one(database.readers());
+    let count = sqlx::query(AssertSqlSafe(sql)).bind(key).bind(kind.map(Kind::name)).fetch_one(database.readers());
     database.in_time(count).await?.try_get(0)
+}
+
+/// Of the key `$1`, or of any where it is none. Told apart in the text, so that either finds its index.
+fn of(key: Option<i32>) -> &'static str {
+    if key.is_some() { "event_key = $1" } else { "CAST($1 AS INTEGER) IS NULL" }
+}
+
+/// The sequence of the newest letter that is open.
+pub async fn last(database: &Database) -> Result<Option<i64>, sqlx::Error> {
+    let sql = "SELECT sequence FROM dead_letters WHERE state <> 'closed' ORDER BY sequence DESC LIMIT 1";
+    let last = sqlx::query(sql).fetch_optional(database.readers());
+    database.in_time(last).await?.map(|row| row.try_get(0)).transpose()
 }
 
 /// The letter of this message, open or closed.
@@ -261,7 +273,7 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<Letter>, sqlx:
 }
 
 /// All columns by name: where a migration adds one, a statement that was prepared before it still holds.
-fn select(which: &'static str) -> AssertSqlSafe<String> {
+fn select(which: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "SELECT sequence, id, destination, partition, event_key, headers, origin, body, kind, cause, attempts,
                 generation, state, wanted, created_at
