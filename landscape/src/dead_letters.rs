@@ -87,14 +87,13 @@ pub async fn run(
         DeadLettersCommand::Show { id, common } => look::show(&of(&common)?, &id, common.json, &mut out).await,
         DeadLettersCommand::Replay(decision) => {
             let services = of(&decision.common)?.with(token()?);
-            decide::decide(&services, Verb::Replay, &decision, &mut out).await
+            decide::decide(&services, Verb::Replay, &decision, |_, _| Ok(true), &mut out).await
         }
         DeadLettersCommand::Drop { decision, yes } => {
             let services = of(&decision.common)?.with(token()?);
-            if !yes && !confirm::drop(&services, &decision.scope).await? {
-                return Ok(());
-            }
-            decide::decide(&services, Verb::Drop, &decision, &mut out).await
+            let sure =
+                |counts: &[(&str, u64)], away: &[String]| Ok(yes || confirm::drop(counts, away, &decision.scope)?);
+            decide::decide(&services, Verb::Drop, &decision, sure, &mut out).await
         }
         DeadLettersCommand::Import { common } => {
             import::import(&of(&common)?.with(token()?), common.json, &mut out).await

@@ -4,13 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use shared::database::inbox::{self, Outcome};
-use shared::database::letters::{self, Kind, NewLetter};
+use shared::database::letters::wanted::{self, Wanted};
+use shared::database::letters::{self, Kind, Letter, NewLetter, decided};
 use shared::database::together::{Statement, Together};
 use shared::database::{Database, PoolConfig, Trouble, trouble};
-use sqlx::Row;
 use sqlx::migrate::Migrator;
-use std::collections::HashSet;
-use std::time::Duration;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::servers::{Own, found, postgres};
 use testkit::{SOON, eventually};
@@ -87,7 +88,7 @@ async fn letters_stand_in_order_as_they_were_written() {
         transaction.commit().await.unwrap();
         assert_eq!(letters::unsent(&database, "d", 3).await.unwrap().len(), 5);
         assert_eq!(letters::count(&database, None, None).await.unwrap(), 300);
-        assert_eq!(letters::count(&database, Some(7), Some("failed")).await.unwrap(), 299);
+        assert_eq!(letters::count(&database, Some(7), Some(Kind::Failed)).await.unwrap(), 299);
 
         let first = letters::find(&database, "id-0").await.unwrap().unwrap();
         assert_eq!((first.key, first.partition, first.attempts, first.generation), (None, 3, 3, 0));
@@ -126,6 +127,157 @@ async fn what_is_old_and_has_no_letter_is_forgotten() {
         transaction.commit().await.unwrap();
         database.close().await;
     }
+}
+
+/// Writes letters of key 7 that wait, each known by its number.
+async fn standing(database: &Database, first: i64, last: i64) {
+    let numbers = match database.product() {
+        "SQLite" => "WITH RECURSIVE n (n) AS (VALUES ($1) UNION ALL SELECT n + 1 FROM n WHERE n < $2) SELECT n FROM n",
+        _ => "SELECT n FROM generate_series(CAST($1 AS BIGINT), CAST($2 AS BIGINT)) AS n",
+    };
+    let sql = format!(
+        "INSERT INTO dead_letters
+             (id, destination, partition, event_key, headers, origin, body, kind, cause, attempts, state, created_at)
+         SELECT CAST(n AS TEXT), 'd', 0, 7, '{{}}', '{{}}', $3, 'failed', '', 1, 'waiting', 0
+         FROM ({numbers}) AS numbers ORDER BY n"
+    );
+    let mut transaction = database.begin().await.unwrap();
+    let written = sqlx::query(AssertSqlSafe(sql)).bind(first).bind(last).bind(b"".as_slice());
+    assert_eq!(written.execute(&mut *transaction).await.unwrap().rows_affected(), last.abs_diff(first) + 1);
+    transaction.commit().await.unwrap();
+}
+
+/// How many letters somebody wants something of.
+async fn wanted_of(database: &Database) -> i64 {
+    let wanted = sqlx::query_scalar("SELECT COUNT(*) FROM dead_letters WHERE wanted IS NOT NULL");
+    wanted.fetch_one(database.readers()).await.unwrap()
+}
+
+async fn found_letter(database: &Database, id: &str) -> Letter {
+    letters::find(database, id).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_means_what_stood_there_when_he_did() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        standing(&database, 1, 3).await;
+        assert_eq!(wanted::parking(&database, Some(7), Some(2), Wanted::Drop).await.unwrap(), 2, "{database:?}");
+        assert_eq!(found_letter(&database, "3").await.wanted, None);
+        assert_eq!(wanted::parking(&database, None, Some(0), Wanted::Drop).await.unwrap(), 0);
+        assert_eq!(wanted::parking(&database, Some(8), None, Wanted::Drop).await.unwrap(), 0);
+        // While others come, one after the other, it comes to an end.
+        let asked = async { wanted::parking(&database, Some(7), None, Wanted::Drop).await.unwrap() };
+        let coming = async {
+            for number in 4..100 {
+                standing(&database, number, number).await;
+            }
+        };
+        let (asked, ()) = tokio::join!(asked, coming);
+        assert!((3..50).contains(&asked), "{asked} letters in {database:?}");
+        assert_eq!(wanted_of(&database).await, i64::try_from(asked).unwrap());
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn who_parks_an_event_reads_one_letter_of_its_key_however_many_there_are() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        let mut times = Vec::new();
+        for (first, last) in [(1, 1), (2, 10_000)] {
+            standing(&database, first, last).await;
+            let mut transaction = database.begin().await.unwrap();
+            let since = Instant::now();
+            for _ in 0..100 {
+                let parked = letters::parked(&mut transaction, "d", &[7, 8]).await.unwrap();
+                assert_eq!(parked, HashMap::from([(7, "1".to_owned())]));
+            }
+            times.push(since.elapsed());
+            transaction.rollback().await.unwrap();
+        }
+        // Without the others' letters in between it is the same; each of them read, hundreds of times that.
+        assert!(times[1] < times[0] * 20, "{times:?} in {database:?}");
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_wishes_of_a_key_that_has_stopped_are_given_up_in_pieces() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        standing(&database, 1, 5_003).await;
+        wanted::parking(&database, Some(7), None, Wanted::ReplayKey).await.unwrap();
+        let first = found_letter(&database, "1").await;
+        let mut transaction = database.begin().await.unwrap();
+        decided::failed(&mut transaction, &first, "no luck", 1).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(wanted_of(&database).await, 2, "{database:?}");
+        let stuck = decided::due(&database, "d", (0, 1), 1).await.unwrap().remove(0);
+        let mut transaction = database.begin().await.unwrap();
+        assert!(decided::unwant_if_stuck(&mut transaction, &stuck).await.unwrap());
+        transaction.commit().await.unwrap();
+        assert_eq!(wanted_of(&database).await, 0);
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wish_is_given_up_only_if_nobody_wants_anything_of_the_first_meanwhile() {
+    let Some(server) = found(postgres().await) else { return };
+    let database = open(&server.database().await).await;
+    standing(&database, 1, 3).await;
+    mark(&database, "sequence = 2", "replay").await;
+    let second = found_letter(&database, "2").await;
+    let mut asking = database.begin().await.unwrap();
+    let all = "UPDATE dead_letters SET wanted = 'drop'";
+    sqlx::query(all).execute(&mut *asking).await.unwrap();
+    let leaving = async {
+        let mut leaving = database.begin().await.unwrap();
+        let stuck = decided::unwant_if_stuck(&mut leaving, &second).await.unwrap();
+        leaving.commit().await.unwrap();
+        stuck
+    };
+    let asking = async {
+        server.execute("SELECT pg_sleep(0.2)").await;
+        asking.commit().await.unwrap();
+    };
+    let (stuck, ()) = tokio::join!(leaving, asking);
+    assert!(!stuck);
+    assert_eq!(wanted_of(&database).await, 3);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_letter_that_is_found_invalid_meanwhile_has_nobody_parked_behind_it() {
+    let Some(server) = found(postgres().await) else { return };
+    let database = open(&server.database().await).await;
+    standing(&database, 1, 1).await;
+    mark(&database, "sequence = 1", "replay-key").await;
+    let letter = found_letter(&database, "1").await;
+    let mut deciding = database.begin().await.unwrap();
+    decided::invalid(&mut deciding, &letter, "refused", 1).await.unwrap();
+    let parking = async {
+        let mut parking = database.begin().await.unwrap();
+        let parked = letters::parked(&mut parking, "d", &[7]).await.unwrap();
+        parking.commit().await.unwrap();
+        parked
+    };
+    let deciding = async {
+        server.execute("SELECT pg_sleep(0.2)").await;
+        deciding.commit().await.unwrap();
+    };
+    let (parked, ()) = tokio::join!(parking, deciding);
+    assert!(parked.is_empty(), "parked behind {parked:?}");
+    database.close().await;
+}
+
+/// Wants this of some letters.
+async fn mark(database: &Database, which: &str, wanted: &str) {
+    let mut transaction = database.begin().await.unwrap();
+    let marked = format!("UPDATE dead_letters SET wanted = '{wanted}' WHERE {which}");
+    sqlx::query(AssertSqlSafe(marked)).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
 /// The key and the name of a row.

@@ -1,22 +1,18 @@
 //! Whether to give events up for good: asked of whoever sits there.
 
 use super::scope::Scope;
-use super::service::Services;
 use anyhow::{Result, ensure};
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Asks; nobody who could answer is a refusal.
-pub(super) async fn drop(services: &Services, scope: &Scope) -> Result<bool> {
+/// Asks whether to drop so many letters of each service, and says who could not be asked for his; nobody who could answer
+/// is a refusal.
+pub(super) fn drop(counts: &[(&str, u64)], away: &[String], scope: &Scope) -> Result<bool> {
     let input = io::stdin();
     ensure!(input.is_terminal(), "drop gives events up for good, and here is nobody to ask: confirm it with --yes");
-    let mut counts = Vec::new();
-    for service in &services.0 {
-        let open = scope.standing(service).await?.open;
-        if open > 0 {
-            counts.push((service.name.as_str(), open));
-        }
+    for away in away {
+        writeln!(io::stderr(), "{away}")?;
     }
-    ask(&counts, scope, &mut input.lock(), &mut io::stderr())
+    ask(counts, scope, &mut input.lock(), &mut io::stderr())
 }
 
 /// Asks on `output` whether to drop so many letters of each service; only yes is yes.

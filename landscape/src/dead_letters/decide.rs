@@ -56,17 +56,38 @@ impl Verb {
     }
 }
 
-/// Asks all services, waits for the end, and writes what became of it; an error unless nothing is left.
-pub(super) async fn decide(services: &Services, verb: Verb, decision: &Decision, out: Out<'_>) -> Result<()> {
+/// Asks all services, waits for the end, and writes what became of it; an error unless nothing is left. Nothing is asked
+/// for unless `sure`, which is told how many letters each service has, and which services do not say; those are left out.
+pub(super) async fn decide(
+    services: &Services,
+    verb: Verb,
+    decision: &Decision,
+    sure: impl FnOnce(&[(&str, u64)], &[String]) -> Result<bool>,
+    out: Out<'_>,
+) -> Result<()> {
     let scope = &decision.scope;
+    let looked = join_all(services.0.iter().map(async |service| (service, scope.standing(service).await))).await;
+    let (mut seen, mut failures) = (Vec::new(), Vec::new());
+    for (service, standing) in looked {
+        match standing {
+            Ok(standing) => seen.push((service, standing)),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    let counts: Vec<_> = seen.iter().map(|(service, standing)| (service.name.as_str(), standing.open)).collect();
+    let counts: Vec<_> = counts.into_iter().filter(|(_, open)| *open > 0).collect();
+    if !seen.is_empty() && !sure(&counts, &failures)? {
+        return if counts.is_empty() && !failures.is_empty() { bail!("{}", failures.join("\n")) } else { Ok(()) };
+    }
+
     let progress = ProgressBar::new(0)
         .with_style(ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len}")?)
         .with_message(verb.name());
-    let decided = services.0.iter().map(|service| one(service, verb, decision, &progress));
+    let decided = seen.into_iter().map(|(service, before)| one(service, before, verb, decision, &progress));
     let decided = join_all(decided).await;
     progress.finish_and_clear();
 
-    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    let mut outcomes = Vec::new();
     for decided in decided {
         match decided {
             Ok(outcome) => outcomes.extend(outcome),
@@ -92,15 +113,22 @@ pub(super) async fn decide(services: &Services, verb: Verb, decision: &Decision,
     Ok(())
 }
 
-/// Asks one service and follows what it does; nothing where it has no such letter.
-async fn one(service: &Service, verb: Verb, decision: &Decision, progress: &ProgressBar) -> Result<Option<Outcome>> {
+/// Asks one service, which was looked at `before`, and follows what it does; nothing where it has no such letter.
+async fn one(
+    service: &Service,
+    before: Standing,
+    verb: Verb,
+    decision: &Decision,
+    progress: &ProgressBar,
+) -> Result<Option<Outcome>> {
     #[derive(Deserialize)]
     struct Marked {
         wanted: u64,
     }
     let scope = &decision.scope;
-    let before = scope.standing(service).await?;
-    let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body()).await? else {
+    // What came after the look has been seen by nobody: a replay takes it along, a drop does not.
+    let upto = if let Verb::Drop = verb { before.last } else { None };
+    let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body(upto)).await? else {
         if scope.is_one() {
             return Ok(None);
         }
@@ -111,7 +139,11 @@ async fn one(service: &Service, verb: Verb, decision: &Decision, progress: &Prog
     let after = follow(service, scope, wanted, patience, progress).await?;
     let (left, invalid) = (after.open, after.invalid.saturating_sub(before.invalid));
     let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
-    let done = wanted.saturating_sub(left + invalid);
+    let done = match verb {
+        Verb::Replay => wanted.saturating_sub(left + invalid),
+        // What is left came meanwhile.
+        Verb::Drop => wanted,
+    };
     Ok(Some(Outcome { service: service.name.clone(), wanted, done, invalid, left, stopped }))
 }
 

@@ -12,6 +12,9 @@ pub(super) struct Page {
     pub(super) dead_letters: Vec<Letter>,
     /// What to ask for next; nothing after the last page.
     pub(super) next: Option<i64>,
+    /// The newest letter that is open.
+    #[serde(default)]
+    pub(super) last: Option<i64>,
     #[serde(default)]
     pub(super) summary: Summary,
 }
@@ -30,7 +33,7 @@ pub(super) struct Summary {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Letter {
-    sequence: i64,
+    pub(super) sequence: i64,
     pub(super) id: String,
     destination: String,
     partition: u32,

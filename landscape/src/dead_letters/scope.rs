@@ -32,6 +32,8 @@ pub(super) struct Standing {
     pub(super) wanted: u64,
     /// Those that a replay found invalid are among these, which are not meant.
     pub(super) invalid: u64,
+    /// The last of the service, by its sequence: what came behind it is not among them.
+    pub(super) last: Option<i64>,
 }
 
 /// How many keys are named that have stopped.
@@ -53,19 +55,24 @@ impl Scope {
         self.id.is_some()
     }
 
-    pub(super) fn body(&self) -> Value {
-        match (&self.id, self.key) {
-            (Some(id), _) => json!({ "id": id }),
+    /// What is asked for; of what stands behind `upto`, nothing.
+    pub(super) fn body(&self, upto: Option<i64>) -> Value {
+        let mut body = match (&self.id, self.key) {
+            (Some(id), _) => return json!({ "id": id }),
             (_, Some(key)) => json!({ "key": key }),
             _ => json!({ "all": true }),
+        };
+        if let Some(upto) = upto {
+            body["upto"] = upto.into();
         }
+        body
     }
 
     pub(super) async fn standing(&self, service: &Service) -> anyhow::Result<Standing> {
         match (&self.id, self.key) {
             (Some(id), _) => Ok(match service.get::<FullLetter>(&[id], &[]).await? {
                 Some(FullLetter { letter, .. }) if letter.is_open() => {
-                    Standing { open: 1, wanted: letter.wanted.is_some().into(), invalid: 0 }
+                    Standing { open: 1, wanted: letter.wanted.is_some().into(), ..Standing::default() }
                 }
                 _ => Standing::default(),
             }),
@@ -77,6 +84,7 @@ impl Scope {
                     open: of.failed + of.parked,
                     wanted: of.wanted_replay + of.wanted_drop,
                     invalid: of.invalid,
+                    last: page.last,
                 })
             }
         }
@@ -112,6 +120,7 @@ async fn of_key(service: &Service, key: i32) -> anyhow::Result<Standing> {
     let mut pages = Pages::new(service, &filter);
     while let Some(page) = pages.next().await? {
         for letter in &page.dead_letters {
+            standing.last = Some(letter.sequence);
             if letter.parks() {
                 standing.open += 1;
                 standing.wanted += u64::from(letter.wanted.is_some());

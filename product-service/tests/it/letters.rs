@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::api::PRODUCTS;
 use shared::messaging::{Headers, Outgoing};
+use sqlx::migrate::Migrator;
+use testkit::servers::{found, postgres};
 use testkit::{Answer, Running, Sandbox};
 
 const LETTERS: &str = "/actuator/deadletters";
@@ -14,7 +16,7 @@ async fn letters_are_listed_page_by_page() {
     for sandbox in Sandbox::on_each_database().await {
         let mut service = start(&sandbox).await;
         let empty = service.get(LETTERS).await;
-        let none = r#"{"deadLetters":[],"total":0,"next":null,"summary":{"open":0,"failed":0,"parked":0,"invalid":0,"foreign":0,"parkedKeys":0,"oldestAgeSeconds":0,"wantedReplay":0,"wantedDrop":0}}"#;
+        let none = r#"{"deadLetters":[],"total":0,"next":null,"last":null,"summary":{"open":0,"failed":0,"parked":0,"invalid":0,"foreign":0,"parkedKeys":0,"oldestAgeSeconds":0,"wantedReplay":0,"wantedDrop":0}}"#;
         assert_eq!((empty.status, empty.text()), (200, none));
         let mut ids = Vec::new();
         for _ in 0..5 {
@@ -106,11 +108,14 @@ async fn a_letter_is_shown_with_everything_it_came_with() {
 async fn what_cannot_be_listed_has_the_one_body() {
     for sandbox in Sandbox::on_each_database().await {
         let service = start(&sandbox).await;
-        let sentence = r#""Invalid query: after, limit and key are whole numbers"}"#;
+        let sentence =
+            r#""Invalid query: after, limit and key are whole numbers; kind is failed, parked, invalid or foreign"}"#;
         for (path, query, status, error, message) in [
             (LETTERS, "?after=x", 400, "Bad Request", sentence),
             (LETTERS, "?limit=-1", 400, "Bad Request", sentence),
             (LETTERS, "?limit=", 400, "Bad Request", sentence),
+            (LETTERS, "?kind=%00", 400, "Bad Request", sentence),
+            ("/actuator/deadletters/%00", "", 404, "Not Found", r#""No dead letter found for id: \u0000"}"#),
             ("/actuator/deadletters/nope", "", 404, "Not Found", r#""No dead letter found for id: nope"}"#),
             ("/actuator/deadletters/1/2", "", 404, "Not Found", "null}"),
         ] {
@@ -161,7 +166,15 @@ async fn nobody_decides_without_the_token() {
 #[tokio::test]
 async fn a_decision_that_cannot_be_understood_or_carried_out_says_why() {
     let sandbox = Sandbox::with([("DEAD_LETTERS_TOKEN", "secret")]).await;
-    let mut service = start(&sandbox).await;
+    refuses(&sandbox).await;
+    if let Some(server) = found(postgres().await) {
+        let url = server.database().await;
+        refuses(&Sandbox::with([("DEAD_LETTERS_TOKEN", "secret"), ("DATABASE_URL", url.as_str())]).await).await;
+    }
+}
+
+async fn refuses(sandbox: &Sandbox) {
+    let mut service = start(sandbox).await;
     sandbox.create(PRODUCTS, 1, product(1, "a")).await;
     let id = sandbox.create(PRODUCTS, 1, product(1, "b")).await;
     service.letters(1).await;
@@ -172,6 +185,9 @@ async fn a_decision_that_cannot_be_understood_or_carried_out_says_why() {
         (r#"{"key":"one"}"#, 400, r#""field":"key","value":"one""#),
         (r#"{"keys":1}"#, 400, "keys"),
         (r#"{"id":"nope"}"#, 404, "No dead letter found for id: nope"),
+        (r#"{"id":"\u0000"}"#, 404, "No dead letter found for id: "),
+        (r#"{"id":"nope","upto":1}"#, 400, ""),
+        (r#"{"upto":1}"#, 400, ""),
         (r#"{"key":99}"#, 202, r#"{"wanted":0}"#),
         (r#"{"all":true}"#, 202, r#"{"wanted":0}"#),
     ] {
@@ -181,6 +197,11 @@ async fn a_decision_that_cannot_be_understood_or_carried_out_says_why() {
             assert!(answer.text().contains(sentence), "{what} {body}: {}", answer.text());
         }
     }
+    let upto = r#"{"all":true,"upto":1}"#;
+    assert_eq!(decide(&service, "drop", Some("secret"), upto).await.text(), r#"{"wanted":0}"#);
+    let endless = decide(&service, "replay", Some("secret"), upto).await;
+    assert_eq!(endless.status, 400);
+    assert!(endless.text().contains(r#""field":"upto""#), "{}", endless.text());
     let imported = decide(&service, "import", Some("secret"), "").await;
     assert_eq!((imported.status, imported.text()), (200, r#"{"imported":0,"known":0,"more":false}"#));
 
@@ -212,6 +233,31 @@ async fn what_stands_open_is_counted() {
         );
         let open = service.get("/actuator/metrics/dead.letters.open?tag=kind:invalid").await.json();
         assert_eq!(open["measurements"][0]["value"], 3.0);
+
+        // One of them long ago, and as if two keys were parked.
+        let database = sandbox.platform.database("product", &Migrator::DEFAULT).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        for sql in [
+            "UPDATE dead_letters SET kind = 'failed', event_key = sequence WHERE sequence <= 2",
+            "UPDATE dead_letters SET created_at = created_at - 60000 WHERE sequence = 1",
+        ] {
+            sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        database.close().await;
+        let health = service.get("/actuator/health/deadLetters").await.json();
+        let details = &health["details"];
+        assert_eq!(
+            (&details["failed"], &details["invalid"], &details["parkedKeys"]),
+            (&json!(2), &json!(1), &json!(2))
+        );
+        assert!(details["oldestAgeSeconds"].as_i64() >= Some(60), "{details}");
+        let measured = async |name: &str| {
+            let meter = service.get(&format!("/actuator/metrics/dead.letters.{name}")).await.json();
+            meter["measurements"][0]["value"].as_f64()
+        };
+        assert_eq!(measured("parked.keys").await, Some(2.0));
+        assert!(measured("oldest.age").await >= Some(60.0));
         service.stop().await;
     }
 }

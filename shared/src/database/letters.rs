@@ -14,13 +14,13 @@ pub mod wanted;
 
 use super::Database;
 use super::rows::{self, List};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashMap;
 
 /// Why there is a letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The domain refused the event, or it could not be read. Parks nothing.
@@ -166,33 +166,42 @@ async fn first_open(
     destination: &str,
     keys: &[&i32],
 ) -> Result<Vec<(i64, i32, String)>, sqlx::Error> {
+    // Each key looks for its own first letter: grouped, all that stand behind it would be read too.
     let sql = rows::statement(
-        "SELECT sequence, event_key, id FROM dead_letters WHERE sequence IN (
-             SELECT MIN(sequence) FROM dead_letters
-             WHERE destination = $1 AND state <> 'closed' AND kind IN ('failed', 'parked') AND event_key IN ",
-        List::Keys { given: 1 },
+        "WITH keys (event_key) AS (VALUES ",
+        List::Rows { given: 1, shared: "", columns: 1 },
         keys.len(),
-        " GROUP BY event_key)",
+        ") SELECT sequence, event_key, id FROM dead_letters WHERE sequence IN (
+             SELECT (SELECT sequence FROM dead_letters
+                     WHERE destination = $1 AND event_key = keys.event_key AND state <> 'closed'
+                       AND kind NOT IN ('invalid', 'foreign')
+                     ORDER BY sequence LIMIT 1)
+             FROM keys)",
     );
     let query = keys.iter().fold(sqlx::query(sql).bind(destination), |query, key| query.bind(**key));
     let rows = query.fetch_all(&mut *connection).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }
 
-/// Holds these letters as they are until the transaction ends, unless one of them was closed since it was read.
+/// Holds these letters as they are until the transaction ends, unless one of them has ceased to park its key since it
+/// was read.
 async fn held(connection: &mut AnyConnection, letters: &[(i64, i32, String)]) -> Result<bool, sqlx::Error> {
+    // The one writer of an SQLite file holds everything.
+    if connection.backend_name() == "SQLite" {
+        return Ok(true);
+    }
     let mut held = 0;
     for batch in rows::padded(rows::most(connection), letters) {
         let sql = rows::statement(
-            "UPDATE dead_letters SET state = state WHERE state <> 'closed' AND sequence IN ",
+            "SELECT 1 FROM dead_letters WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND sequence IN ",
             List::Keys { given: 0 },
             batch.len(),
-            "",
+            " FOR NO KEY UPDATE",
         );
         let query = batch.into_iter().fold(sqlx::query(sql), |query, (sequence, ..)| query.bind(*sequence));
-        held += query.execute(&mut *connection).await?.rows_affected();
+        held += query.fetch_all(&mut *connection).await?.len();
     }
-    Ok(held == letters.len() as u64)
+    Ok(held == letters.len())
 }
 
 /// The oldest letters of a partition that still need the broker's copy.
@@ -225,24 +234,36 @@ pub async fn page(
     after: i64,
     limit: u32,
     key: Option<i32>,
-    kind: Option<&str>,
+    kind: Option<Kind>,
 ) -> Result<Vec<Letter>, sqlx::Error> {
-    let sql = select(
-        "WHERE state <> 'closed' AND sequence > $1 AND (event_key = $2 OR $2 IS NULL) AND (kind = $3 OR $3 IS NULL)
-         ORDER BY sequence LIMIT $4",
-    );
-    let page = sqlx::query(sql).bind(after).bind(key).bind(kind).bind(i64::from(limit)).fetch_all(database.readers());
-    database.in_time(page).await?.iter().map(letter).collect()
+    let sql = select(&format!(
+        "WHERE state <> 'closed' AND {} AND (kind = $2 OR $2 IS NULL) AND sequence > $3 ORDER BY sequence LIMIT $4",
+        of(key)
+    ));
+    let page = sqlx::query(sql).bind(key).bind(kind.map(Kind::name)).bind(after).bind(i64::from(limit));
+    database.in_time(page.fetch_all(database.readers())).await?.iter().map(letter).collect()
 }
 
 /// How many letters are open; of one key or kind where one is given.
-pub async fn count(database: &Database, key: Option<i32>, kind: Option<&str>) -> Result<i64, sqlx::Error> {
-    let count = sqlx::query(
-        "SELECT COUNT(*) FROM dead_letters
-         WHERE state <> 'closed' AND (event_key = $1 OR $1 IS NULL) AND (kind = $2 OR $2 IS NULL)",
+pub async fn count(database: &Database, key: Option<i32>, kind: Option<Kind>) -> Result<i64, sqlx::Error> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed' AND {} AND (kind = $2 OR $2 IS NULL)",
+        of(key)
     );
-    let count = count.bind(key).bind(kind).fetch_one(database.readers());
+    let count = sqlx::query(AssertSqlSafe(sql)).bind(key).bind(kind.map(Kind::name)).fetch_one(database.readers());
     database.in_time(count).await?.try_get(0)
+}
+
+/// Of the key `$1`, or of any where it is none. Told apart in the text, so that either finds its index.
+fn of(key: Option<i32>) -> &'static str {
+    if key.is_some() { "event_key = $1" } else { "CAST($1 AS INTEGER) IS NULL" }
+}
+
+/// The sequence of the newest letter that is open.
+pub async fn last(database: &Database) -> Result<Option<i64>, sqlx::Error> {
+    let sql = "SELECT sequence FROM dead_letters WHERE state <> 'closed' ORDER BY sequence DESC LIMIT 1";
+    let last = sqlx::query(sql).fetch_optional(database.readers());
+    database.in_time(last).await?.map(|row| row.try_get(0)).transpose()
 }
 
 /// The letter of this message, open or closed.
@@ -252,7 +273,7 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<Letter>, sqlx:
 }
 
 /// All columns by name: where a migration adds one, a statement that was prepared before it still holds.
-fn select(which: &'static str) -> AssertSqlSafe<String> {
+fn select(which: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "SELECT sequence, id, destination, partition, event_key, headers, origin, body, kind, cause, attempts,
                 generation, state, wanted, created_at

@@ -9,7 +9,7 @@ use super::config::Token;
 use super::database_error;
 use crate::database::Database;
 use crate::database::letters::summary::{Summary, summary};
-use crate::database::letters::{self, Letter};
+use crate::database::letters::{self, Kind, Letter};
 use crate::error::{ApiError, just_error_bodies};
 use crate::messaging::{Binder, ConsumerBinding};
 use axum::extract::rejection::QueryRejection;
@@ -74,7 +74,7 @@ struct Page {
     after: i64,
     limit: Option<u32>,
     key: Option<i32>,
-    kind: Option<String>,
+    kind: Option<Kind>,
 }
 
 /// A page of letters.
@@ -85,6 +85,8 @@ struct Listed {
     total: i64,
     /// What `after` is for the next page, where there may be one.
     next: Option<i64>,
+    /// The newest letter that is open; what `upto` is for who drops what is there now.
+    last: Option<i64>,
     summary: Summary,
 }
 
@@ -124,10 +126,14 @@ async fn list(
     State(DeadLetters { database, .. }): State<DeadLetters>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Listed>, ApiError> {
-    let invalid = |_| ApiError::bad_request("Invalid query: after, limit and key are whole numbers");
+    let invalid = |_| {
+        let allowed = "after, limit and key are whole numbers; kind is failed, parked, invalid or foreign";
+        ApiError::bad_request(format!("Invalid query: {allowed}"))
+    };
     let Query(Page { after, limit, key, kind }) = page.map_err(invalid)?;
     let limit = limit.unwrap_or(USUAL).clamp(1, MOST);
-    let kind = kind.as_deref();
+    // Before the others: what comes meanwhile is listed and counted, and not taken for known.
+    let last = letters::last(&database).await.map_err(database_error)?;
     let letters = letters::page(&database, after, limit, key, kind).await.map_err(database_error)?;
     let summary = summary(&database).await.map_err(database_error)?;
     let total = match (key, kind) {
@@ -136,21 +142,29 @@ async fn list(
     };
     let full = letters.len() == limit as usize;
     let next = letters.last().filter(|_| full).map(|letter| letter.sequence);
-    Ok(Json(Listed { dead_letters: letters.into_iter().map(shown).collect(), total, next, summary }))
+    Ok(Json(Listed { dead_letters: letters.into_iter().map(shown).collect(), total, next, last, summary }))
 }
 
 async fn show(
     State(DeadLetters { database, .. }): State<DeadLetters>,
     Path(id): Path<String>,
 ) -> Result<Json<Whole>, ApiError> {
-    let found = letters::find(&database, &id).await.map_err(database_error)?;
-    let letter = found.ok_or_else(|| ApiError::NotFound(format!("No dead letter found for id: {id}")))?;
+    let unknown = || ApiError::NotFound(format!("No dead letter found for id: {id}"));
+    if !possible(&id) {
+        return Err(unknown());
+    }
+    let letter = letters::find(&database, &id).await.map_err(database_error)?.ok_or_else(unknown)?;
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let text = || std::str::from_utf8(&letter.body).ok().map(Value::from);
     let body = serde_json::from_slice(&letter.body).ok().or_else(text);
     let body_base64 = body.is_none().then(|| BASE64.encode(&letter.body));
     let (headers, origin) = (json(&letter.headers), json(&letter.origin));
     Ok(Json(Whole { letter: shown(letter), headers, origin, body, body_base64 }))
+}
+
+/// Whether a letter can have this id. PostgreSQL has no NUL in a text, and would take the question for an error.
+fn possible(id: &str) -> bool {
+    !id.contains('\0')
 }
 
 fn shown(letter: Letter) -> Shown {

@@ -57,13 +57,14 @@ async fn page(State(letters): State<Letters>, Query(query): Query<HashMap<String
         .filter(|letter| query.get("kind").is_none_or(|kind| letter["kind"] == **kind))
         .filter(|letter| letter["sequence"].as_i64() > number("after"))
         .collect();
+    let last = letters.iter().filter_map(|letter| letter["sequence"].as_i64()).max();
     let count = |field: &str, value: &str| letters.iter().filter(|letter| letter[field] == value).count();
     let summary = json!({
         "open": letters.len(), "failed": count("kind", "failed"), "parked": count("kind", "parked"),
         "invalid": count("kind", "invalid"), "foreign": 0, "parkedKeys": 0, "oldestAgeSeconds": 0,
         "wantedReplay": count("wanted", "replay-key"), "wantedDrop": count("wanted", "drop"),
     });
-    Json(json!({ "deadLetters": shown, "total": shown.len(), "next": null, "summary": summary }))
+    Json(json!({ "deadLetters": shown, "total": shown.len(), "next": null, "last": last, "summary": summary }))
 }
 
 async fn one(State(letters): State<Letters>, Path(id): Path<String>) -> Result<Json<Value>, StatusCode> {
@@ -85,7 +86,8 @@ async fn mark(letters: Letters, headers: HeaderMap, body: Value, many: &str, one
         (_, Value::Null) => parks(letter),
         (_, key) => parks(letter) && letter["key"] == *key,
     };
-    for letter in letters.iter_mut().filter(|letter| meant(letter)) {
+    let seen = |letter: &Value| body["upto"].as_i64().is_none_or(|upto| letter["sequence"].as_i64() <= Some(upto));
+    for letter in letters.iter_mut().filter(|letter| meant(letter) && seen(letter)) {
         letter["wanted"] = if body["id"].is_null() { many.into() } else { one.into() };
         wanted += 1;
     }
@@ -119,9 +121,19 @@ struct Cli {
 
 /// What a command writes, and how it ends.
 async fn run(services: &Services, verb: Verb, options: &str) -> (String, Result<(), String>) {
+    run_if(services, verb, options, |_, _| Ok(true)).await
+}
+
+/// Likewise of one that is carried out only if somebody is `sure`.
+async fn run_if(
+    services: &Services,
+    verb: Verb,
+    options: &str,
+    sure: impl FnOnce(&[(&str, u64)], &[String]) -> anyhow::Result<bool>,
+) -> (String, Result<(), String>) {
     let decision = <Cli as clap::Parser>::parse_from(["x"].into_iter().chain(options.split(' '))).decision;
     let mut out = Vec::new();
-    let ended = decide::decide(services, verb, &decision, &mut out).await.map_err(|error| error.to_string());
+    let ended = decide::decide(services, verb, &decision, sure, &mut out).await.map_err(|error| error.to_string());
     (String::from_utf8(out).unwrap(), ended)
 }
 
@@ -174,6 +186,33 @@ async fn a_key_and_a_letter_are_decided_on_alone() {
 }
 
 #[tokio::test]
+async fn who_is_asked_gives_up_what_he_was_told_of_and_nothing_else() {
+    let all = letters(&[(1, "failed", "a"), (1, "parked", "b"), (2, "failed", "c")]);
+    let addresses = [("away", "http://127.0.0.1:9".to_owned()), ("product", deciding(&all).await)];
+    let services = all_of(&addresses).with(Token::new(TOKEN));
+    let no = |counts: &[(&str, u64)], away: &[String]| {
+        assert_eq!((counts, away.len()), (&[("product", 3)][..], 1));
+        Ok(false)
+    };
+    assert_eq!(run_if(&services, Verb::Drop, "--all", no).await, (String::new(), Ok(())));
+    assert_eq!(all.lock().unwrap().len(), 3);
+
+    // Another comes while he thinks.
+    let yes = |_: &[(&str, u64)], _: &[String]| {
+        let mut late = letter(4);
+        late["cause"] = "late".into();
+        all.lock().unwrap().push(late);
+        Ok(true)
+    };
+    let (said, ended) = run_if(&services, Verb::Drop, "--all", yes).await;
+    assert!(said.contains("product  3       3     0        1\n"), "{said}");
+    let ended = ended.unwrap_err();
+    assert!(ended.starts_with("away at http://127.0.0.1:9 cannot be reached: Connection refused"), "{ended}");
+    assert!(ended.contains("\n1 dead letters that park a key are left"), "{ended}");
+    assert_eq!(all.lock().unwrap()[0]["cause"], "late");
+}
+
+#[tokio::test]
 async fn who_does_not_get_on_is_not_waited_for_for_ever() {
     let stuck = |body: Value| async move { Json(body) };
     let page = json!({ "deadLetters": [], "next": null, "summary": { "failed": 1, "parked": 0, "invalid": 0,
@@ -214,11 +253,11 @@ async fn a_refusal_says_what_to_do() {
     let said = ended.unwrap_err();
     let said: Vec<&str> = said.lines().collect();
     for (line, expected) in said.iter().zip([
+        "away at http://127.0.0.1:9 cannot be reached: Connection refused",
         "refuses the token: set DEAD_LETTERS_TOKEN to the one that it was started with",
         "lets nobody decide on dead letters: start it with DEAD_LETTERS_TOKEN",
         "answers 409 Conflict: The dead letter id/2 comes behind id/1 of the same key",
         "it does not know how to drop dead letters",
-        "away at http://127.0.0.1:9 cannot be reached: Connection refused",
     ]) {
         assert!(line.contains(expected), "{line}");
     }

@@ -1,6 +1,6 @@
 //! What becomes of letters: each is closed once, in the transaction of its effect, and within a key in order.
 
-use super::wanted::first;
+use super::wanted::{AT_ONCE, first};
 use super::{Letter, letter, select};
 use crate::database::Database;
 use crate::database::rows::{self, List};
@@ -65,7 +65,7 @@ fn claim_unless(first: &'static str) -> sqlx::AssertSqlSafe<String> {
          WHERE sequence = $1 AND state = 'waiting' AND wanted = $2 AND kind = $3 AND NOT EXISTS (
              SELECT 1 FROM dead_letters first
              WHERE first.destination = dead_letters.destination AND first.event_key = dead_letters.event_key
-               AND first.state <> 'closed' AND first.kind IN ('failed', 'parked') {first})"
+               AND first.state <> 'closed' AND first.kind NOT IN ('invalid', 'foreign') {first})"
     ))
 }
 
@@ -82,17 +82,38 @@ pub async fn pass_on(connection: &mut AnyConnection, letter: &Letter) -> Result<
     Ok(())
 }
 
-/// Gives up what is wanted of a letter that stands behind one of which nothing is wanted: it would wait for ever.
+/// Gives up what is wanted of a letter that stands behind one of which nothing is wanted, and of some behind it: they
+/// would wait for ever. Tells whether there were any.
 pub async fn unwant_if_stuck(connection: &mut AnyConnection, letter: &Letter) -> Result<bool, sqlx::Error> {
-    let stuck = match first(connection, letter).await? {
-        Some((_, wanted)) => wanted.is_none() || !letter.parks(),
-        None => false,
-    };
+    let Some((first, _)) = first(connection, letter).await? else { return Ok(false) };
+    if !letter.parks() {
+        let unwanted = sqlx::query(
+            "UPDATE dead_letters SET wanted = NULL WHERE sequence = $1 AND state <> 'closed' AND wanted = $2",
+        );
+        unwanted.bind(letter.sequence).bind(letter.wanted.as_deref()).execute(connection).await?;
+        return Ok(true);
+    }
+    // Held until the end: who wants something of the whole key has marked the first one too, or waits here.
+    let held = "UPDATE dead_letters SET state = state WHERE id = $1 AND state <> 'closed' AND wanted IS NULL";
+    let stuck = sqlx::query(held).bind(first).execute(&mut *connection).await?.rows_affected() == 1;
     if stuck {
-        let unwanted = sqlx::query("UPDATE dead_letters SET wanted = NULL WHERE sequence = $1 AND state <> 'closed'");
-        unwanted.bind(letter.sequence).execute(connection).await?;
+        unwant(connection, letter).await?;
     }
     Ok(stuck)
+}
+
+/// Gives up what is wanted of `letter` and of those of its key behind it: of no more than one transaction bears. Those
+/// that are left are found to be stuck.
+async fn unwant(connection: &mut AnyConnection, letter: &Letter) -> Result<(), sqlx::Error> {
+    let unwanted = sqlx::query(
+        "UPDATE dead_letters SET wanted = NULL WHERE state <> 'closed' AND sequence IN (
+             SELECT sequence FROM dead_letters
+             WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind NOT IN ('invalid', 'foreign')
+               AND wanted IS NOT NULL AND sequence >= $3
+             ORDER BY sequence LIMIT $4)",
+    );
+    let unwanted = unwanted.bind(letter.destination.as_str()).bind(letter.key).bind(letter.sequence);
+    unwanted.bind(i64::from(AT_ONCE)).execute(connection).await.map(drop)
 }
 
 /// Notes that a replay of `letter` failed once more, and that the rest of its key waits for another word.
@@ -103,15 +124,10 @@ pub async fn failed(
     attempts: u32,
 ) -> Result<(), sqlx::Error> {
     let kind = if letter.parks() { "failed" } else { letter.kind.as_str() };
-    if !keep(connection, letter, kind, cause, attempts).await? || !letter.parks() {
-        return Ok(());
+    if keep(connection, letter, kind, cause, attempts).await? && letter.parks() {
+        unwant(connection, letter).await?;
     }
-    let stopped = sqlx::query(
-        "UPDATE dead_letters SET wanted = NULL
-         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind IN ('failed', 'parked')
-           AND wanted IS NOT NULL",
-    );
-    stopped.bind(letter.destination.as_str()).bind(letter.key).execute(connection).await.map(drop)
+    Ok(())
 }
 
 /// Notes that `letter` was found invalid: it parks nothing any more, and its key goes on.

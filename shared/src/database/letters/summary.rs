@@ -34,8 +34,8 @@ pub async fn summary(database: &Database) -> Result<Summary, sqlx::Error> {
                  WHERE state <> 'closed' GROUP BY kind";
     // Grouped, as the index has them: of a million letters no set is made.
     let keys = "SELECT COUNT(*) FROM (SELECT event_key FROM dead_letters
-                WHERE state <> 'closed' AND kind <> 'invalid' AND kind <> 'foreign' AND event_key IS NOT NULL
-                GROUP BY event_key) AS keys";
+                WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND event_key IS NOT NULL
+                GROUP BY destination, event_key) AS keys";
     let wanted = "SELECT wanted, COUNT(*) FROM dead_letters
                   WHERE wanted IS NOT NULL AND state <> 'closed' GROUP BY wanted";
     let counted = async {

@@ -1,9 +1,9 @@
 //! What somebody asks for. It is noted in the letters themselves: whoever works on the partition of their key carries it
 //! out, after any crash, and asking twice is asking once.
 
-use super::{Letter, letter, select};
+use super::{Letter, letter, of, select};
 use crate::database::Database;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 /// What is to become of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Unwanted {
 }
 
 /// How many letters are marked in one transaction.
-const AT_ONCE: u32 = 5_000;
+pub(super) const AT_ONCE: u32 = 5_000;
 
 /// Wants this of one letter.
 pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Unwanted> {
@@ -78,44 +78,55 @@ pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Un
 }
 
 /// Wants this of the letters that park a key, or of those that park any, the oldest first; returns how many there are.
-pub async fn parking(database: &Database, key: Option<i32>, wanted: Wanted) -> Result<u64, sqlx::Error> {
-    let (mut after, mut count) = (0_i64, 0);
-    loop {
+/// Those behind `upto` are not meant, nor those that came after the request: nobody has seen them.
+pub async fn parking(
+    database: &Database,
+    key: Option<i32>,
+    upto: Option<i64>,
+    wanted: Wanted,
+) -> Result<u64, sqlx::Error> {
+    let (of, mut after, mut count) = (of(key), 0, 0);
+    let last = sqlx::query(AssertSqlSafe(format!(
+        "SELECT sequence FROM dead_letters WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND {of}
+         ORDER BY sequence DESC LIMIT 1"
+    )));
+    let last = database.in_time(last.bind(key).fetch_optional(database.readers())).await?;
+    let Some(last) = last else { return Ok(0) };
+    let last = last.try_get::<i64, _>(0)?.min(upto.unwrap_or(i64::MAX));
+    while after < last {
         let marked = async {
             let mut transaction = database.begin().await?;
-            let marked = sqlx::query(
-                "UPDATE dead_letters SET wanted = $1 WHERE state <> 'closed' AND sequence IN (
+            let marked = sqlx::query(AssertSqlSafe(format!(
+                "UPDATE dead_letters SET wanted = $2 WHERE state <> 'closed' AND sequence IN (
                      SELECT sequence FROM dead_letters
-                     WHERE state <> 'closed' AND kind IN ('failed', 'parked') AND sequence > $2
-                       AND (event_key = $3 OR $3 IS NULL)
-                     ORDER BY sequence LIMIT $4)
-                 RETURNING sequence",
-            );
-            let marked = marked.bind(wanted.name()).bind(after).bind(key).bind(i64::from(AT_ONCE));
+                     WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND {of}
+                       AND sequence > $3 AND sequence <= $4
+                     ORDER BY sequence LIMIT $5)
+                 RETURNING sequence"
+            )));
+            let marked = marked.bind(key).bind(wanted.name()).bind(after).bind(last).bind(i64::from(AT_ONCE));
             let marked = marked.fetch_all(&mut *transaction).await?;
             transaction.commit().await?;
             marked.iter().map(|row| row.try_get::<i64, _>(0)).collect::<Result<Vec<_>, _>>()
         };
         let marked = database.in_time::<_, sqlx::Error>(marked).await?;
         count += marked.len() as u64;
-        match marked.into_iter().max() {
-            Some(last) => after = last,
-            None => return Ok(count),
-        }
+        after = marked.into_iter().max().unwrap_or(last);
     }
+    Ok(count)
 }
 
-/// The first open letter that parks the key of `of`, and what is wanted of it.
+/// The first open letter that parks the key of `letter`, and what is wanted of it.
 pub(super) async fn first(
     connection: &mut AnyConnection,
-    of: &Letter,
+    letter: &Letter,
 ) -> Result<Option<(String, Option<String>)>, sqlx::Error> {
     let first = sqlx::query(
         "SELECT id, wanted FROM dead_letters
-         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind IN ('failed', 'parked')
+         WHERE destination = $1 AND event_key = $2 AND state <> 'closed' AND kind NOT IN ('invalid', 'foreign')
          ORDER BY sequence LIMIT 1",
     );
-    let first = first.bind(of.destination.as_str()).bind(of.key).fetch_optional(connection).await?;
+    let first = first.bind(letter.destination.as_str()).bind(letter.key).fetch_optional(connection).await?;
     first.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 

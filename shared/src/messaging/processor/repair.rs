@@ -112,7 +112,8 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Leaves a letter that older ones of its key stand before; gives up its wish where nothing is wanted of those.
+    /// Leaves a letter that older ones of its key stand before; gives up its wish where nothing is wanted of those, and
+    /// tells whether it did.
     async fn leave(&self, letter: &Letter) -> Result<bool, Left> {
         let left = async {
             let mut transaction = self.subscription.database.begin().await?;
@@ -121,11 +122,17 @@ impl<H: Handler> Worker<H> {
             Ok::<_, sqlx::Error>(stuck)
         };
         match self.subscription.database.in_time(left).await {
-            Ok(true) => warn!(id = letter.id, "not decided on: an older letter of its key comes first"),
-            Ok(false) => {}
-            Err(error) => debug!(%error, "cannot leave a letter behind"),
+            Ok(stuck) => {
+                if stuck {
+                    warn!(id = letter.id, "not decided on: an older letter of its key comes first");
+                }
+                Ok(stuck)
+            }
+            Err(error) => {
+                debug!(%error, "cannot leave a letter behind");
+                Ok(false)
+            }
         }
-        Ok(false)
     }
 }
 

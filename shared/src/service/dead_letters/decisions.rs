@@ -2,7 +2,7 @@
 //!
 //! What must never happen: a decision by somebody who brings no token.
 
-use super::DeadLetters;
+use super::{DeadLetters, possible};
 use crate::database::letters::wanted::{self, Unwanted, Wanted};
 use crate::error::{ApiError, Details};
 use crate::messaging::BinderError;
@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-/// Which letters are meant: exactly one of these.
+/// Which letters are meant: exactly one of `id`, `key` and `all` says so.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
@@ -25,6 +25,8 @@ pub(super) struct Which {
     key: Option<i32>,
     /// All that park a key.
     all: Option<bool>,
+    /// The last one that is dropped, by its sequence: who asks has seen none behind it.
+    upto: Option<i64>,
 }
 
 /// How many letters are marked.
@@ -58,6 +60,9 @@ pub(super) async fn replay(
     State(letters): State<DeadLetters>,
     JsonBody { value, .. }: JsonBody<Which>,
 ) -> Result<(StatusCode, Json<Marked>), ApiError> {
+    if value.upto.is_some() {
+        return Err(endless());
+    }
     mark(&letters, value, Wanted::Replay, Wanted::ReplayKey).await
 }
 
@@ -76,12 +81,13 @@ async fn mark(
     many: Wanted,
 ) -> Result<(StatusCode, Json<Marked>), ApiError> {
     let wanted = match which {
-        Which { id: Some(id), key: None, all: None } => wanted::one(database, &id, one).await.map(|()| 1),
-        Which { id: None, key: Some(key), all: None } => {
-            wanted::parking(database, Some(key), many).await.map_err(Unwanted::from)
+        Which { id: Some(id), key: None, all: None, upto: None } if !possible(&id) => Err(Unwanted::Unknown(id)),
+        Which { id: Some(id), key: None, all: None, upto: None } => wanted::one(database, &id, one).await.map(|()| 1),
+        Which { id: None, key: Some(key), all: None, upto } => {
+            wanted::parking(database, Some(key), upto, many).await.map_err(Unwanted::from)
         }
-        Which { id: None, key: None, all: Some(true) } => {
-            wanted::parking(database, None, many).await.map_err(Unwanted::from)
+        Which { id: None, key: None, all: Some(true), upto } => {
+            wanted::parking(database, None, upto, many).await.map_err(Unwanted::from)
         }
         _ => return Err(ambiguous()),
     };
@@ -89,10 +95,17 @@ async fn mark(
 }
 
 fn ambiguous() -> ApiError {
-    let message = "Exactly one of id, key and all must say which dead letters are meant".to_owned();
-    let problem = "allowed are {\"id\": TEXT}, {\"key\": NUMBER} and {\"all\": true}".to_owned();
-    let details = Details { field: ".".to_owned(), value: None, problem: Some(problem) };
-    ApiError::BadRequest { message, details: Some(Box::new(details)) }
+    let message = "Exactly one of id, key and all must say which dead letters are meant";
+    refused(message, ".", "allowed are {\"id\": TEXT}, {\"key\": NUMBER} and {\"all\": true}")
+}
+
+fn endless() -> ApiError {
+    refused("Only a drop ends somewhere", "upto", "a replay takes what comes to stand behind, too")
+}
+
+fn refused(message: &str, field: &str, problem: &str) -> ApiError {
+    let details = Details { field: field.to_owned(), value: None, problem: Some(problem.to_owned()) };
+    ApiError::BadRequest { message: message.to_owned(), details: Some(Box::new(details)) }
 }
 
 pub(super) async fn import(
