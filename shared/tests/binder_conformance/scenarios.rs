@@ -64,6 +64,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         deciding::a_bad_event_in_a_batch_costs_only_itself,
         deciding::an_event_twice_in_a_batch_takes_effect_once,
         deciding::an_event_sent_again_later_takes_effect_once,
+        deciding::an_id_may_be_longer_than_a_database_can_look_for,
         deciding::a_closed_letter_is_remembered_longer_than_the_inbox_remembers,
         deciding::a_handler_that_panics_does_not_block_its_partition,
         parking::a_failed_event_parks_its_key_and_no_other,
