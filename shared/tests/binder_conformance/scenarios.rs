@@ -76,6 +76,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         repairing::a_drop_has_no_effect_and_leaves_what_stands_behind,
         repairing::an_invalid_letter_is_replayed_by_its_id_as_a_new_event,
         repairing::replays_that_fail_again_hold_up_no_new_event,
+        repairing::a_long_replay_holds_up_no_new_event,
         repairing::two_replays_at_once_are_one,
         repairing::a_redelivered_original_does_nothing_after_its_replay,
         repairing::a_crash_during_a_replay_leaves_one_effect,
