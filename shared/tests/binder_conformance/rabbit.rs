@@ -68,6 +68,7 @@ impl Lab for Rabbit {
             declaring::a_queue_with_other_arguments_is_used_and_one_of_another_type_is_refused,
             declaring::a_hundred_partitions_are_declared_in_time,
             declaring::what_somebody_deletes_is_declared_again,
+            declaring::a_queue_of_dead_letters_that_somebody_deletes_is_declared_for_the_next_copy,
             wire::what_is_sent_is_what_java_sends,
             wire::a_dead_letter_is_what_java_writes_with_more_headers,
             wire::the_messages_of_java_take_effect_or_become_letters,
