@@ -77,6 +77,7 @@ impl Lab for Rabbit {
             foreign::no_message_is_too_odd_for_the_database_or_the_broker,
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
             foreign::what_java_left_is_imported_once,
+            foreign::letters_that_somebody_else_has_in_hand_are_not_taken_for_none,
             foreign::a_tail_leaves_the_audit_queues_as_they_were,
             owning::a_crashed_instance_is_stood_in_for_until_it_returns,
             owning::instances_of_a_service_with_a_file_find_each_other_too,
