@@ -219,7 +219,7 @@ impl Outgoing {
 /// A message as it came from the broker.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// The message id, or what the binder knows a message without one by.
+    /// The message id, or what stands for one that is missing or too long.
     pub id: String,
     /// Where to settle it.
     pub position: Position,

@@ -114,7 +114,9 @@ pub(crate) fn readable_key(body: &[u8]) -> Option<i32> {
         #[serde(deserialize_with = "jackson::int")]
         key: i32,
     }
-    serde_json::from_slice::<Keyed>(body).ok().map(|keyed| keyed.key)
+    // As events are read, or one that fails would park no key: text behind the object is ignored.
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Object::<Keyed>::deserialize(&mut json).ok().map(|Object(keyed)| keyed.key)
 }
 
 /// The kind of event: its name, or Java's ordinal of it.
@@ -229,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_what_is_no_event_is_shown_where_there_is_one() {
+        for (body, key) in [
+            (r#"{"eventType":"UPDATE","key":7}"#, Some(7)),
+            (r#"{"key":"7","data":[1]} and more"#, Some(7)),
+            (r#"{"key":7,"data":"#, None),
+            (r#"{"key":null}"#, Some(0)),
+            (r#"{"eventType":"DELETE"}"#, None),
+            (r#"[7,"DELETE"]"#, None),
+            ("", None),
+        ] {
+            assert_eq!(readable_key(body.as_bytes()), key, "{body}");
+        }
+    }
+
+    #[test]
     fn json_has_several_names() {
         for name in
             ["application/json", "Application/JSON; charset=UTF-8", "application/x+json", "\"application/json\"", ""]
@@ -241,6 +258,33 @@ mod tests {
     }
 
     proptest! {
+        // An event that fails parks its key, however it is written.
+        #[test]
+        fn the_key_of_an_event_is_always_readable(
+            key in any::<i32>(),
+            spelling in 0..4,
+            order in Just(vec![0, 1, 2, 3]).prop_shuffle(),
+            data in "[ -~é]{0,20}",
+            behind in "\\PC{0,20}",
+        ) {
+            let spelled = match spelling {
+                0 => key.to_string(),
+                1 => format!("\"{key}\""),
+                2 => format!("{key}.0"),
+                _ => format!(" \n{key}\t"),
+            };
+            let fields = [
+                r#""eventType":"CREATE""#.to_owned(),
+                format!(r#""key":{spelled}"#),
+                format!(r#""data":{{"key":-1,"text":{}}}"#, json!(data)),
+                r#""more":[{"key":-2}]"#.to_owned(),
+            ];
+            let fields: Vec<&str> = order.iter().map(|&at: &usize| fields[at].as_str()).collect();
+            let body = Bytes::from(format!("{{{}}}{behind}", fields.join(",")));
+            prop_assert_eq!(Event::<Value>::from_body(&body).unwrap().key(), key);
+            prop_assert_eq!(readable_key(&body), Some(key));
+        }
+
         #[test]
         fn rounds_keep_the_order_of_each_key(steps in proptest::collection::vec((0i32..5, any::<bool>()), 0..60)) {
             let events: Vec<Event<(i32, usize)>> = steps

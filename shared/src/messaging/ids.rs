@@ -1,4 +1,5 @@
-//! How the events of a request are known, so that the same request takes effect once.
+//! How events are known: those of a request, so that the same request takes effect once; and those of others, whatever
+//! they call them.
 
 use uuid::Uuid;
 
@@ -37,9 +38,34 @@ impl MessageIds {
     }
 }
 
+/// The longest id that is kept as it is: RabbitMQ's, and less than any database can look for.
+const LONGEST: usize = 255;
+/// The namespace of the ids that stand for longer ones.
+const LONGER: Uuid = Uuid::from_u128(0x5d1c_6be0_93a4_5f0e_b7c2_e8d0_4a61_9f35);
+
+/// What a message with this id is known by: a text that every database takes and finds. Its headers keep the id itself.
+pub(super) fn known(id: &str) -> String {
+    // No database has a NUL in a text.
+    let id = id.replace('\0', "\u{fffd}");
+    if id.len() <= LONGEST { id } else { Uuid::new_v5(&LONGER, id.as_bytes()).to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_call_a_message_is_kept_where_a_database_can_find_it() {
+        let longest = "i".repeat(255);
+        for id in ["", "id", &longest] {
+            assert_eq!(known(id), id);
+        }
+        assert_eq!(known("nul\0"), "nul\u{fffd}");
+        for long in ["i".repeat(256), "\0".repeat(100)] {
+            let id = known(&long);
+            assert!(id.len() == 36 && id == known(&long) && id != known(&format!("{long}i")), "{id}");
+        }
+    }
 
     #[test]
     fn the_same_request_has_the_same_ids_and_every_other_has_others() {

@@ -44,7 +44,6 @@ use crate::database::Database;
 use async_trait::async_trait;
 use link::{Link, State};
 use management::Management;
-use message::Publishing;
 use names::Names;
 use publisher::Publisher;
 use serde_json::Value;
@@ -96,7 +95,7 @@ impl Binder for RabbitBinder {
     }
 
     async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
-        self.copies.publish(vec![Publishing::dead_letter(letter)?]).await?;
+        self.copies.copy(letter).await?;
         Ok(Copied::UntilRemoved)
     }
 

@@ -60,6 +60,7 @@ impl Lab for Kafka {
             foreign::what_is_made_keeps_dead_letters_forever,
             foreign::a_topic_that_is_deleted_under_a_running_service_is_made_again,
             foreign::partitions_that_somebody_adds_are_not_used_before_the_next_start,
+            foreign::partitions_that_somebody_adds_are_counted_by_whom_they_are_assigned_to,
             foreign::what_java_left_is_imported_once,
             foreign::the_neighbours_of_a_refused_record_are_sent_once,
             owning::a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice,

@@ -3,12 +3,13 @@
 use super::log::Log;
 use super::ownership::{Held, Ownership};
 use super::writer::Writer;
-use crate::messaging::{Batch, BinderError, Consumer, ConsumerBinding, Partition, Position};
+use crate::messaging::{Batch, BinderError, Consumer, ConsumerBinding, Partition, Position, Received};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often the members of a group look at each other: about how long a partition is without an owner.
 const LOOK: Duration = Duration::from_millis(200);
@@ -45,6 +46,7 @@ impl EmbeddedConsumer {
             batch: self.binding.batch,
             stood_here: self.log.end(self.topic, held.partition()).await?,
             settled,
+            reading: None,
             held,
             appended: self.writer.appended(),
             log: self.log.clone(),
@@ -71,6 +73,8 @@ impl Consumer for EmbeddedConsumer {
     async fn leave(self: Box<Self>) {}
 }
 
+type Reading = AbortOnDropHandle<Result<Vec<Received>, sqlx::Error>>;
+
 struct EmbeddedPartition {
     topic: i64,
     group: Arc<str>,
@@ -78,10 +82,23 @@ struct EmbeddedPartition {
     /// The offset that the next message had when the partition became ours.
     stood_here: i64,
     settled: i64,
+    /// A look into the log, which goes on while nobody waits for it: who looks again and again would else see nothing.
+    reading: Option<Reading>,
     held: Held,
     appended: watch::Receiver<()>,
     log: Arc<Log>,
     writer: Writer,
+}
+
+impl EmbeddedPartition {
+    /// Begins to read what comes next.
+    fn read(&mut self) -> Reading {
+        // Marked as seen before the look, so that nothing appended after it is slept through.
+        self.appended.mark_unchanged();
+        let (log, topic, partition) = (self.log.clone(), self.topic, self.held.partition());
+        let (offset, most) = (self.settled, self.batch);
+        AbortOnDropHandle::new(tokio::spawn(async move { log.read(topic, partition, offset, most).await }))
+    }
 }
 
 #[async_trait]
@@ -100,9 +117,10 @@ impl Partition for EmbeddedPartition {
             if self.held.is_wanted_back() {
                 return Ok(None);
             }
-            // Marked as seen before the look, so that nothing appended after it is slept through.
-            self.appended.mark_unchanged();
-            let read = self.log.read(self.topic, self.held.partition(), self.settled, self.batch).await;
+            let reading = self.reading.take().unwrap_or_else(|| self.read());
+            let read = self.reading.insert(reading).await;
+            self.reading = None;
+            let read = read.map_err(|ended| BinderError::unavailable("read the log", ended))?;
             let messages = read.map_err(|error| BinderError::unavailable("read the log", error))?;
             if !messages.is_empty() {
                 return Ok(Some(Batch { messages }));

@@ -2,7 +2,7 @@
 
 use crate::database::alone;
 use crate::database::rows::{self, List};
-use crate::messaging::{Headers, Outgoing, Position, Received, Topic, TopicGroup, TopicPartition};
+use crate::messaging::{Headers, Outgoing, Position, Received, Topic, TopicGroup, TopicPartition, ids};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
@@ -102,7 +102,7 @@ impl Log {
             }
             let origin = [("offset".to_owned(), position.into()), ("timestamp".to_owned(), timestamp.into())];
             messages.push(Received {
-                id: row.try_get(1)?,
+                id: ids::known(row.try_get(1)?),
                 position: Position(position),
                 timestamp,
                 content_type: None,

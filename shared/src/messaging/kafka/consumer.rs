@@ -22,8 +22,6 @@ pub(super) struct KafkaConsumer {
     link: Link,
     binding: ConsumerBinding,
     member: Arc<Member>,
-    /// How many partitions the topic has.
-    count: u32,
     /// Whether the topics may be gone.
     doubtful: bool,
 }
@@ -31,25 +29,24 @@ pub(super) struct KafkaConsumer {
 impl KafkaConsumer {
     pub(super) async fn join(link: &Link, binding: &ConsumerBinding) -> Result<Self, BinderError> {
         link.first_up().await?;
-        let count = declare(link, binding).await?;
+        declare(link, binding).await?;
         let member = Arc::new(Member::join(link, &binding.destination, &binding.group)?);
-        Ok(Self { link: link.clone(), binding: binding.clone(), member, count, doubtful: false })
+        Ok(Self { link: link.clone(), binding: binding.clone(), member, doubtful: false })
     }
 }
 
-/// Makes the topics of events and of dead letters; returns how many partitions they have.
-async fn declare(link: &Link, binding: &ConsumerBinding) -> Result<u32, BinderError> {
+/// Makes the topics of events and of dead letters.
+async fn declare(link: &Link, binding: &ConsumerBinding) -> Result<(), BinderError> {
     let ConsumerBinding { destination, group, partitions, .. } = binding;
     let count = topics::declare(link, &Wanted::events(destination, *partitions)).await?;
-    topics::declare(link, &Wanted::letters(destination, group, count)).await?;
-    Ok(count)
+    topics::declare(link, &Wanted::letters(destination, group, count)).await.map(drop)
 }
 
 #[async_trait]
 impl Consumer for KafkaConsumer {
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError> {
         if self.doubtful {
-            self.count = declare(&self.link, &self.binding).await?;
+            declare(&self.link, &self.binding).await?;
             self.doubtful = false;
         }
         let assigned = self.member.assigned().await;
@@ -59,8 +56,15 @@ impl Consumer for KafkaConsumer {
         let ready = Arc::new(Notify::new());
         let waker = ready.clone();
         taken.queue.set_nonempty_callback(move || waker.notify_one());
-        let (batch, count) = (self.binding.batch as usize, self.count);
-        Ok(Box::new(KafkaPartition { taken, ready, batch, count, member: self.member.clone() }))
+        let ConsumerBinding { destination, batch, partitions, .. } = &self.binding;
+        let (batch, member) = (*batch as usize, self.member.clone());
+        let mut partition = KafkaPartition { taken, ready, batch, count: *partitions, member };
+        // All members are assigned anew where somebody adds partitions: so they count alike. Dropped here, it is given back.
+        let counted = topics::count(&self.link, destination).await;
+        self.doubtful = !matches!(counted, Ok(Some(_)));
+        let gone = || BinderError::unavailable("count partitions", anyhow::anyhow!("{destination} has no leader"));
+        partition.count = counted?.ok_or_else(gone)?;
+        Ok(Box::new(partition))
     }
 
     async fn leave(self: Box<Self>) {

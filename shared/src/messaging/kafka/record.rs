@@ -2,7 +2,7 @@
 
 use super::headers::{self, Writer};
 use super::topics::dead_letters;
-use crate::messaging::{DeadLetter, Headers, Outgoing, Position, Received, StandingLetter};
+use crate::messaging::{DeadLetter, Headers, Outgoing, Position, Received, StandingLetter, ids};
 use bytes::Bytes;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, Timestamp};
@@ -96,8 +96,7 @@ pub(super) fn received(record: &BorrowedMessage<'_>) -> Received {
     }
     let text = |name: &str| headers.get(name).and_then(Value::as_str);
     let id = match text(ID).filter(|id| !id.is_empty()) {
-        // No database has a NUL in a text.
-        Some(id) => id.replace('\0', "\u{fffd}"),
+        Some(id) => ids::known(id),
         // What nobody named is known by its place; the time tells a topic from one of the same name made later.
         None => format!("{}-{}@{}-{timestamp}", record.topic(), record.partition(), record.offset()),
     };

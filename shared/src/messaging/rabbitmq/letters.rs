@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions};
 
-/// Begins to read `D.G.dlq`, unless there is none or it is empty.
+/// Begins to read `D.G.dlq`, unless there is none or it is empty. What somebody else has in hand is not counted: while
+/// he reads, nobody knows whether it is.
 pub(super) async fn read(link: &Link, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
     let queue = Names::new(&binding.destination)?.dead_letter_queue(&binding.group);
     let connection = link.first_connection().await?;
     let found = Topology::open(connection.clone()).await?.look(&queue).await?;
-    if found.is_none_or(|found| found.message_count() == 0) {
+    if found.is_none_or(|found| found.message_count() == 0 && found.consumer_count() == 0) {
         return Ok(None);
     }
     let channel = channel(&connection).await?;

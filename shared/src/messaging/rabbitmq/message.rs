@@ -2,7 +2,7 @@
 
 use super::headers;
 use super::names::{Count, DEAD_LETTERS, Names, short};
-use crate::messaging::{BinderError, DeadLetter, Headers, Outgoing, Position, Received, StandingLetter};
+use crate::messaging::{BinderError, DeadLetter, Headers, Outgoing, Position, Received, StandingLetter, ids};
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -129,8 +129,7 @@ pub(super) fn received(delivery: Delivery, queue: &str) -> Received {
     note("priority", (*properties.priority()).map(Value::from));
     let content_type = properties.content_type().as_ref().map(|value| value.as_str().to_owned());
     let id = match properties.message_id().as_ref().filter(|id| !id.as_str().is_empty()) {
-        // No database has a NUL in a text.
-        Some(id) => id.as_str().replace('\0', "\u{fffd}"),
+        Some(id) => ids::known(id.as_str()),
         None => id_of_content(exchange.as_str(), routing_key.as_str(), timestamp, &data),
     };
     Received {

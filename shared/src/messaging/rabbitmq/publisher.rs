@@ -4,19 +4,21 @@ use super::link::{Link, answer, channel};
 use super::message::Publishing;
 use super::names::Names;
 use super::topology::{PRECONDITION_FAILED, Topology, reply_code};
-use crate::messaging::{BinderError, Outgoing, Producer, ProducerBinding};
+use crate::messaging::{BinderError, DeadLetter, Outgoing, Producer, ProducerBinding};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, join_all, maybe_done};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
 use lapin::{Channel, Confirmation, Connection};
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
 
 /// The most messages that wait for their confirms; more wait for their turn.
 const WINDOW: u32 = 4096;
 
-/// Publishes to the destinations of its bindings, or, without any, whatever it is given, one after the other.
+/// Publishes to the destinations of its bindings, or, without any, copies of dead letters, one after the other.
 #[derive(Debug)]
 pub(super) struct Publisher {
     link: Link,
@@ -32,6 +34,8 @@ pub(super) struct Publisher {
 struct Session {
     connection: Arc<Connection>,
     channel: Channel,
+    /// The keys of dead letters that lead to their queue.
+    letters: HashSet<ShortString>,
 }
 
 /// A message on its way: pushed to the connection when first polled, done when confirmed.
@@ -46,11 +50,16 @@ impl Publisher {
     /// Declares everything, unless that was done on the connection that is there.
     pub(super) async fn declare(&self) -> Result<(), BinderError> {
         self.link.first_connection().await?;
-        self.channel(&mut *self.session.lock().await).await.map(drop)
+        self.session(&mut *self.session.lock().await).await.map(drop)
     }
 
-    /// Returns once the broker has confirmed all of `messages`.
-    pub(super) async fn publish(&self, messages: Vec<Publishing>) -> Result<(), BinderError> {
+    /// Returns once the broker has confirmed a copy of `letter`.
+    pub(super) async fn copy(&self, letter: &DeadLetter) -> Result<(), BinderError> {
+        self.publish(vec![Publishing::dead_letter(letter)?], Some(letter)).await
+    }
+
+    /// Returns once the broker has confirmed all of `messages`, or the one that is a copy of `letter`.
+    async fn publish(&self, messages: Vec<Publishing>, letter: Option<&DeadLetter>) -> Result<(), BinderError> {
         let permits = u32::try_from(messages.len()).unwrap_or(WINDOW).clamp(self.least, WINDOW);
         let _permits = self.window.acquire_many(permits).await.map_err(unconfirmed)?;
         if let Some(reason) = self.link.blocked() {
@@ -59,8 +68,11 @@ impl Publisher {
         let confirms = {
             // One after the other, so that the messages of a call stand together and each gets the confirm of its own.
             let mut session = self.session.lock().await;
-            let channel = self.channel(&mut session).await?;
-            messages.into_iter().map(|message| push(channel.clone(), message)).collect::<Vec<Confirm>>()
+            let session = self.session(&mut session).await?;
+            if let (Some(letter), [copy]) = (letter, &messages[..]) {
+                session.lead(letter, &copy.routing_key).await?;
+            }
+            messages.into_iter().map(|message| push(session.channel.clone(), message)).collect::<Vec<Confirm>>()
         };
         tokio::select! {
             confirmed = self.all(confirms) => confirmed,
@@ -68,17 +80,16 @@ impl Publisher {
         }
     }
 
-    /// The channel of a session that is good, or of a new one.
-    async fn channel<'a>(&self, session: &'a mut Option<Session>) -> Result<&'a Channel, BinderError> {
+    /// The session, if it is good, or a new one.
+    async fn session<'a>(&self, session: &'a mut Option<Session>) -> Result<&'a mut Session, BinderError> {
         let connection = self.link.connection()?;
         let good =
             |session: &Session| session.channel.status().connected() && Arc::ptr_eq(&session.connection, &connection);
-        let session = match session.take().filter(good) {
+        Ok(match session.take().filter(good) {
             Some(good) => session.insert(good),
             // Each answer has its time: there are as many as there are partitions.
             None => session.insert(self.open(connection).await?),
-        };
-        Ok(&session.channel)
+        })
     }
 
     async fn open(&self, connection: Arc<Connection>) -> Result<Session, BinderError> {
@@ -88,7 +99,7 @@ impl Publisher {
         }
         let channel = channel(&connection).await?;
         answer("ask for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        Ok(Session { connection, channel })
+        Ok(Session { connection, channel, letters: HashSet::new() })
     }
 
     /// Waits for all confirms.
@@ -116,6 +127,20 @@ impl Publisher {
     }
 }
 
+impl Session {
+    /// Makes sure, once, that a letter that goes to `key` comes to the queue of its group. Who consumes declares that
+    /// too, but not while he waits for his copy to be taken.
+    async fn lead(&mut self, letter: &DeadLetter, key: &ShortString) -> Result<(), BinderError> {
+        if !self.letters.contains(key) {
+            let names = Names::new(&letter.destination)?;
+            let mut topology = Topology::open(self.connection.clone()).await?;
+            topology.letter(&names, &letter.group, key.as_str()).await?;
+            self.letters.insert(key.clone());
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Producer for Publisher {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), BinderError> {
@@ -129,7 +154,7 @@ impl Producer for Publisher {
             let names = Names::new(&binding.destination)?;
             publishing.push(Publishing::event(message, &names, binding.partitions)?);
         }
-        self.publish(publishing).await
+        self.publish(publishing, None).await
     }
 }
 

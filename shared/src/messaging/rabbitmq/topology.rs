@@ -59,19 +59,29 @@ impl Topology {
     pub(super) async fn consumer(&mut self, names: &Names, group: &str, count: Count) -> Result<(), BinderError> {
         fitting(group)?;
         self.exchange(names.destination(), ExchangeKind::Topic).await?;
-        let letters = names.dead_letter_queue(group);
         for partition in 0..count {
             let queue = names.queue(group, partition, count);
             self.queue(&queue, Names::arguments(&queue)).await?;
             self.bind(&queue, names.destination(), &names.binding_key(partition, count)).await?;
             if partition == 0 {
-                self.queue(&letters, FieldTable::default()).await?;
-                self.exchange(DEAD_LETTERS, ExchangeKind::Direct).await?;
-                self.bind(&letters, DEAD_LETTERS, &names.queue(group, 0, 1)).await?;
+                self.letters(names, group).await?;
             }
-            self.bind(&letters, DEAD_LETTERS, &queue).await?;
+            self.bind(&names.dead_letter_queue(group), DEAD_LETTERS, &queue).await?;
         }
         self.narrow(names, group, count).await
+    }
+
+    /// What brings a letter that goes to `key` to the dead letters of a group.
+    pub(super) async fn letter(&mut self, names: &Names, group: &str, key: &str) -> Result<(), BinderError> {
+        self.letters(names, group).await?;
+        self.bind(&names.dead_letter_queue(group), DEAD_LETTERS, key).await
+    }
+
+    async fn letters(&mut self, names: &Names, group: &str) -> Result<(), BinderError> {
+        let letters = names.dead_letter_queue(group);
+        self.queue(&letters, FieldTable::default()).await?;
+        self.exchange(DEAD_LETTERS, ExchangeKind::Direct).await?;
+        self.bind(&letters, DEAD_LETTERS, &names.queue(group, 0, 1)).await
     }
 
     /// The queue as it stands, or `None` where there is none.

@@ -152,6 +152,31 @@ pub(crate) async fn partitions_that_somebody_adds_are_not_used_before_the_next_s
     }
 }
 
+pub(crate) async fn partitions_that_somebody_adds_are_counted_by_whom_they_are_assigned_to(world: &World) {
+    let raw = Raw::of(world);
+    let binder = world.binder().await;
+    let mut consumer = world.join(&*binder, &consuming(GROUP, 1)).await;
+    let before = consumer.assigned().await.unwrap();
+    assert_eq!(before.count().await.unwrap(), 1);
+    let topic = raw.name(THINGS);
+    let added = raw.admin().create_partitions(&[NewPartitions::new(&topic, 2)], &AdminOptions::new()).await.unwrap();
+    assert!(added.iter().all(Result::is_ok), "{added:?}");
+    eventually(SOON, "two partitions", async || match binder.topics().await.unwrap()[0].partitions.len() {
+        2 => Ok(()),
+        count => Err(count),
+    })
+    .await;
+    // Who comes lets the group share them out anew.
+    let other = world.join(&*world.binder().await, &consuming(GROUP, 2)).await;
+    before.lost().await;
+    drop(before);
+    let after = consumer.assigned().await.unwrap();
+    assert_eq!(after.count().await.unwrap(), 2);
+    drop(after);
+    consumer.leave().await;
+    other.leave().await;
+}
+
 pub(crate) async fn the_neighbours_of_a_refused_record_are_sent_once(world: &World) {
     let raw = Raw::of(world);
     raw.make(&raw.name(THINGS), 2, &[("max.message.bytes", "20000")]).await;

@@ -1,13 +1,14 @@
 //! What stands on the broker is what Java declares, whoever comes first.
 
 use super::broker::Broker;
-use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing, valued};
 use crate::reader::take;
 use crate::rows::{DESTINATIONS, reading};
-use crate::service::Setup;
+use crate::service::{Setup, hook};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::messaging::BinderError;
+use shared::messaging::failure::Failure;
 use testkit::eventually;
 
 const PLAIN: &str = include_str!("golden/declared-plain.json");
@@ -137,6 +138,35 @@ pub(crate) async fn what_somebody_deletes_is_declared_again(world: &World) {
     }
     service.stop().await;
     assert_eq!(world.applied().await, ["1-1", "1-2", "1-3"]);
+}
+
+pub(crate) async fn a_queue_of_dead_letters_that_somebody_deletes_is_declared_for_the_next_copy(world: &World) {
+    let (broker, dead) = (Broker::of(world), "things.thingsGroup.dlq");
+    let refusing = hook(|thing| async move {
+        if thing.value == "bad" { Err(Failure::Invalid("no thing".to_owned())) } else { Ok(()) }
+    });
+    let service = world.start(Setup { partitions: 2, hook: refusing, ..Setup::default() }).await;
+    let producer = world.producer(2).await;
+    producer.send(vec![valued(0, 1, "bad"), valued(1, 1, "bad")]).await.unwrap();
+    world.until_letters(2).await;
+    for (seq, copies) in [(2, 2), (3, 4)] {
+        if seq == 2 {
+            broker.manage(Method::DELETE, &["queues", broker.vhost(), dead], Value::Null).await.unwrap();
+        } else {
+            // Or only what brings them there.
+            for binding in broker.list("bindings").await.iter().filter(|binding| binding["source"] == "DLX") {
+                let key = binding["properties_key"].as_str().unwrap();
+                let path = ["bindings", broker.vhost(), "e", "DLX", "q", dead, key];
+                broker.manage(Method::DELETE, &path, Value::Null).await.unwrap();
+            }
+        }
+        producer.send(vec![valued(0, seq, "bad"), valued(1, seq, "bad"), thing(2, seq)]).await.unwrap();
+        world.until_letters(2 * usize::try_from(seq).unwrap()).await;
+        assert_eq!(broker.count(dead).await, copies);
+    }
+    world.until_settled().await;
+    service.stop().await;
+    assert_eq!(world.applied().await, ["2-2", "2-3"]);
 }
 
 /// What is declared now, as the captures have it.

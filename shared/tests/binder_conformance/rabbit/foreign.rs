@@ -1,13 +1,14 @@
 //! What others put on the broker, however odd.
 
 use super::broker::Broker;
-use crate::lab::{GROUP, SOON, THINGS, World, producing, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
 use crate::scenarios::importing;
 use crate::service::Setup;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
 use reqwest::Method;
-use shared::messaging::{AUDIT_GROUP, Tail};
+use shared::messaging::processor::{ImportError, Imported, import};
+use shared::messaging::{AUDIT_GROUP, BinderError, Tail};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::eventually;
@@ -266,6 +267,24 @@ pub(crate) async fn what_java_left_is_imported_once(world: &World) {
     };
     // What was taken is gone; the copy of an open letter stays.
     importing::what_others_left_is_imported_once(world, leave, 1).await;
+}
+
+pub(crate) async fn letters_that_somebody_else_has_in_hand_are_not_taken_for_none(world: &World) {
+    let (binder, binding) = (world.binder().await, consuming(GROUP, 1));
+    world.join(&*binder, &binding).await.leave().await;
+    let broker = Broker::of(world);
+    broker.raw().await.publish("DLX", QUEUE, json().with_message_id("java".into()), &thing(1, 1).body).await;
+    let mut reader = binder.dead_letters(&binding).await.unwrap().expect("a letter");
+    assert_eq!(reader.next(10).await.unwrap().len(), 1);
+    let other = world.binder().await;
+    let imported = import(&*other, &binding, &world.database).await;
+    assert!(matches!(imported, Err(ImportError::Broker(BinderError::Unavailable { .. }))), "{imported:?}");
+    // Who reads puts it back.
+    reader.close().await.unwrap();
+    let imported = import(&*other, &binding, &world.database).await.unwrap();
+    assert_eq!(imported, Imported { imported: 1, known: 0, more: false });
+    let imported = import(&*other, &binding, &world.database).await.unwrap();
+    assert_eq!(imported, Imported::default(), "there is none, and nobody has any in hand");
 }
 
 async fn ids_of(tail: &mut dyn Tail, count: usize) -> BTreeSet<String> {

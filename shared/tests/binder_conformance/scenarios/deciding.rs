@@ -3,9 +3,12 @@
 use crate::lab::{THINGS, World, saying, thing, valued};
 use crate::service::{Setup, failing, hook, retry};
 use shared::database::inbox;
+use shared::database::letters::wanted::{Wanted, one};
+use shared::messaging::Outgoing;
 use shared::messaging::failure::Failure;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use uuid::Uuid;
 
 pub(crate) async fn what_cannot_be_read_is_invalid_at_once_and_parks_nothing(world: &World) {
     let unreadable: [(&str, &[u8], &str); 6] = [
@@ -124,6 +127,25 @@ pub(crate) async fn an_event_sent_again_later_takes_effect_once(world: &World) {
     service.stop().await;
     assert_eq!(world.applied().await, ["1-1", "1-2", "1-3"]);
     assert!(world.letters().await.is_empty());
+}
+
+pub(crate) async fn an_id_may_be_longer_than_a_database_can_look_for(world: &World) {
+    // Random, so that no database makes it short.
+    let long = || (0..250).map(|_| Uuid::new_v4().simple().to_string()).collect::<String>();
+    let (fine, bad) = (long(), long());
+    let event = |id: &str, key, seq| Outgoing { id: id.to_owned(), ..thing(key, seq) };
+    let service = world.start(Setup { hook: failing("2-1"), max_attempts: 1, ..Setup::default() }).await;
+    let other = format!("{fine}x");
+    let sent = vec![event(&fine, 1, 1), event(&fine, 1, 2), event(&other, 1, 3), event(&bad, 2, 1), thing(3, 1)];
+    world.producer(1).await.send(sent).await.unwrap();
+    world.until_applied(&["1-1", "1-3", "3-1"]).await;
+    let letters = world.until_letters(1).await;
+    assert_eq!((letters[0].key, letters[0].kind.as_str()), (Some(2), "failed"));
+    assert!(letters[0].id.len() <= 255, "the letter is known by {} bytes", letters[0].id.len());
+    world.until_settled().await;
+    one(&world.database, &letters[0].id, Wanted::Drop).await.unwrap();
+    world.until_no_letters().await;
+    service.stop().await;
 }
 
 pub(crate) async fn a_closed_letter_is_remembered_longer_than_the_inbox_remembers(world: &World) {

@@ -228,6 +228,44 @@ pub(crate) async fn replays_that_fail_again_hold_up_no_new_event(world: &World) 
     service.stop().await;
 }
 
+pub(crate) async fn a_long_replay_holds_up_no_new_event(world: &World) {
+    const LETTERS: i64 = 300;
+    let broken = Broken::these(&["1-1"]);
+    let failing = broken.hook();
+    let slow = hook(move |thing| {
+        let (replayed, failing) = (thing.id.starts_with("1-"), failing.clone());
+        async move {
+            failing(thing).await?;
+            if replayed {
+                // Longer than new events take to be accepted.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(())
+        }
+    });
+    let service = world.start(alone(slow)).await;
+    let producer = world.producer(1).await;
+    producer.send((1..=LETTERS).map(|seq| thing(1, seq)).collect()).await.unwrap();
+    world.until_letters(usize::try_from(LETTERS).unwrap()).await;
+    broken.mend("1-1");
+    replay_key(world, 1).await;
+    eventually(SOON, "a replay", async || if world.applied().await.is_empty() { Err("none") } else { Ok(()) }).await;
+    // Many, so that they are not read at once.
+    producer.send((1..=500).map(|seq| valued(2, seq, &"long ".repeat(1000))).collect()).await.unwrap();
+    eventually(SOON * 3, "all effects", async || match world.effects_by_key().await {
+        all if all.values().map(Vec::len).sum::<usize>() == 800 => Ok(()),
+        some => Err(format!("{:?}", some.values().map(Vec::len).collect::<Vec<_>>())),
+    })
+    .await;
+    let effects = world.applied().await;
+    let place = |id: String| effects.iter().position(|effect| *effect == id);
+    let (first, last, replayed) = (place("2-1".to_owned()), place("2-500".to_owned()), place(format!("1-{LETTERS}")));
+    assert!(last < replayed, "new events came behind all replays: {first:?} to {last:?}, {replayed:?}");
+    service.stop().await;
+    let effects = world.effects_by_key().await;
+    assert!(effects.values().all(|seqs| seqs.is_sorted()), "in the order of their keys");
+}
+
 pub(crate) async fn two_replays_at_once_are_one(world: &World) {
     let broken = Broken::these(&["1-1"]);
     let service = with_a_parked_key(world, &broken).await;
