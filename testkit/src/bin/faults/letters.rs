@@ -1,10 +1,11 @@
 //! Events that fail for a while, and the dead letters that come of it: they are replayed while faults go on.
 
+use anyhow::Result;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::eventually;
 use testkit::verdict::refusal;
+use testkit::within;
 
 /// What who decides on dead letters has to bring along.
 pub(crate) const TOKEN: &str = "of-the-faults";
@@ -12,15 +13,15 @@ pub(crate) const TOKEN: &str = "of-the-faults";
 const REPLAYED: Duration = Duration::from_secs(180);
 
 /// Lets the tables at `url` refuse a part of the keys.
-pub(crate) async fn refuse(url: &str, choice: u64) {
-    eventually(REPLAYED, "some keys are refused", async || refusal::begin(url, choice).await).await;
+pub(crate) async fn refuse(url: &str, choice: u64) -> Result<()> {
+    within(REPLAYED, "some keys are refused", async || refusal::begin(url, choice).await).await
 }
 
 /// Ends that, and replays the letters of the service, which has these instances, until there are none.
-pub(crate) async fn replay(http: &Client, url: &str, instances: &[String]) {
-    eventually(REPLAYED, "no key is refused", async || refusal::end(url).await).await;
+pub(crate) async fn replay(http: &Client, url: &str, instances: &[String]) -> Result<()> {
+    within(REPLAYED, "no key is refused", async || refusal::end(url).await).await?;
     let mut turn = instances.iter().cycle();
-    eventually(REPLAYED, "no dead letters are left", async || {
+    within(REPLAYED, "no dead letters are left", async || {
         // The other one may be dead.
         let letters = format!("{}/actuator/deadletters", turn.next().expect("a circle has no end"));
         let listed = answer(http.get(format!("{letters}?limit=5")).send().await).await?;
@@ -32,10 +33,10 @@ pub(crate) async fn replay(http: &Client, url: &str, instances: &[String]) {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Err(format!("{listed}; {wanted}"))
     })
-    .await;
+    .await
 }
 
-async fn answer(sent: reqwest::Result<Response>) -> Result<Value, String> {
+async fn answer(sent: reqwest::Result<Response>) -> std::result::Result<Value, String> {
     let answer = sent.and_then(Response::error_for_status).map_err(|error| format!("{error:?}"))?;
     answer.json().await.map_err(|error| format!("{error:?}"))
 }

@@ -1,12 +1,12 @@
 //! A landscape under load, what is done to it, and how long it takes to recover.
 
-use crate::journal::Struck;
+use crate::journal::{Journal, Struck};
 use crate::letters;
 use crate::plan::{BROKER, CLIENTS, COMPOSITE, DATA, DATABASE, Fault, Kind, REGISTRY};
 use crate::servers::{Binder, Database, Server, Servers};
 use crate::services::Services;
-use anyhow::{Context, Result, anyhow, ensure};
-use futures_util::future::{join_all, try_join_all};
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::verdict::{Found, PLACES, Tally, history, refusal};
 use testkit::workload::{Clients, Key, recommendations, reviews};
-use testkit::{Proxy, eventually, reaper};
+use testkit::{Proxy, reaper, within};
 use tokio::time::timeout;
 
 /// Where the keys of the marks begin: no client gets there.
@@ -98,38 +98,46 @@ impl UnderLoad {
         Ok(landscape)
     }
 
-    /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered.
-    pub(crate) async fn strike(&mut self, faults: &[Fault]) -> Result<Vec<Struck>> {
-        let waiting = eventually(LATE, "events wait", async || {
+    /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered;
+    /// returns how many seconds that took.
+    pub(crate) async fn strike(&mut self, faults: &[Fault], journal: &Journal) -> Result<(Vec<Struck>, f64)> {
+        let waiting = within(LATE, "events wait", async || {
             let groups = self.groups().await?;
             let waiting: Vec<_> = faults.iter().map(|fault| self.waiting(fault, &groups)).collect();
             if waiting.contains(&0) { Err(format!("{waiting:?} for {faults:?}")) } else { Ok(waiting) }
         });
-        let waiting = waiting.await;
-        let suffered = faults.iter().zip(&waiting).map(|(fault, waiting)| self.suffer(fault, *waiting));
+        let waiting = waiting.await?;
+        let suffered = faults.iter().zip(&waiting).map(|(fault, waiting)| self.suffer(fault, *waiting, journal));
         let suffered = try_join_all(suffered).await?;
         let ended = suffered.iter().map(|(_, ended)| *ended).max().context("a strike without faults")?;
         self.until_recovered().await?;
         let recovered = ended.elapsed().as_secs_f64();
-        Ok(suffered.into_iter().map(|(struck, _)| Struck { recovered, ..struck }).collect())
+        Ok((suffered.into_iter().map(|(struck, _)| struck).collect(), recovered))
     }
 
     /// Begins a fault and ends it; `before` is what waited before the first of the strike.
-    async fn suffer(&self, fault: &Fault, before: u64) -> Result<(Struck, Instant)> {
+    async fn suffer(&self, fault: &Fault, before: u64, journal: &Journal) -> Result<(Struck, Instant)> {
         tokio::time::sleep(Duration::from_millis(fault.after)).await;
-        let waiting = if fault.after == 0 { before } else { self.still_waiting(fault, before).await };
-        let (at, under_way) = (Timestamp::now(), self.clients.under_way());
+        let waiting = if fault.after == 0 { before } else { self.still_waiting(fault, before).await? };
+        let struck = Struck {
+            at: Timestamp::now(),
+            kind: fault.kind,
+            targets: fault.targets.iter().map(|&target| target.to_owned()).collect(),
+            waiting,
+            under_way: self.clients.under_way(),
+        };
+        journal.begins(&struck)?;
+        tell(&struck);
         self.begin(fault).await.with_context(|| format!("{fault:?} cannot begin"))?;
         tokio::time::sleep(Duration::from_millis(fault.lasts)).await;
         let ended = Instant::now();
-        self.end(fault).await.with_context(|| format!("{fault:?} cannot end"))?;
-        let targets = fault.targets.iter().map(|&target| target.to_owned()).collect();
-        Ok((Struck { at, kind: fault.kind, targets, waiting, under_way, recovered: 0.0 }, ended))
+        self.end(fault, journal).await.with_context(|| format!("{fault:?} cannot end"))?;
+        Ok((struck, ended))
     }
 
     /// Waits until events wait in the middle of a strike, and returns how many.
-    async fn still_waiting(&self, fault: &Fault, before: u64) -> u64 {
-        eventually(LATE, "events wait", async || {
+    async fn still_waiting(&self, fault: &Fault, before: u64) -> Result<u64> {
+        within(LATE, "events wait", async || {
             // Where another fault keeps the broker from answering, nothing that waited has gone.
             let waiting = self.groups().await.map_or(before, |groups| self.waiting(fault, &groups));
             if waiting > 0 { Ok(waiting) } else { Err(format!("nothing for {fault:?}")) }
@@ -152,31 +160,31 @@ impl UnderLoad {
                 Kind::Part => self.network(target)?.hold(),
                 Kind::Swallow => self.network(target)?.swallow(),
                 Kind::FullDisk => self.servers.disk(target).context("there is no such disk")?.fill()?,
-                Kind::Refuse => letters::refuse(&self.tables(target)?, fault.lasts).await,
+                Kind::Refuse => letters::refuse(&self.tables(target)?, fault.lasts).await?,
                 Kind::StopApplication => self.server(target)?.control("stop_app").await?,
             }
         }
         Ok(())
     }
 
-    async fn end(&self, fault: &Fault) -> Result<()> {
+    async fn end(&self, fault: &Fault, journal: &Journal) -> Result<()> {
         for &target in &fault.targets {
             match fault.kind {
                 Kind::Kill => self.services.start_again(target)?,
                 Kind::Pause | Kind::Zombie => self.services.go_on(target)?,
-                Kind::KillServer => self.server(target)?.until_up().await,
+                Kind::KillServer => self.server(target)?.until_up(journal).await?,
                 Kind::PauseServer => self.server(target)?.command("unpause").await?,
                 Kind::Cut => {}
                 Kind::Part | Kind::Swallow => self.network(target)?.recover(),
                 Kind::FullDisk => {
                     self.servers.disk(target).context("there is no such disk")?.free()?;
                     if let Some(server) = self.servers.server(target) {
-                        server.until_up().await;
+                        server.until_up(journal).await?;
                     }
                 }
                 Kind::Refuse => {
                     let instances = [0, 1].map(|index| self.services.url(&format!("{target}-{index}")));
-                    letters::replay(&self.http, &self.tables(target)?, &instances).await;
+                    letters::replay(&self.http, &self.tables(target)?, &instances).await?;
                 }
                 Kind::StopApplication => self.server(target)?.control("start_app").await?,
                 Kind::Everything if self.servers.names().contains(&target) => {}
@@ -184,7 +192,7 @@ impl UnderLoad {
             }
         }
         if fault.kind == Kind::Everything {
-            join_all(self.servers.all().map(Server::until_up)).await;
+            try_join_all(self.servers.all().map(|server| server.until_up(journal))).await?;
         }
         Ok(())
     }
@@ -238,25 +246,25 @@ impl UnderLoad {
     /// Waits until all are well, and what is accepted now has taken effect in every partition: so has then what was
     /// accepted before.
     async fn until_recovered(&mut self) -> Result<()> {
-        join_all(self.services.names().map(|name| self.services.until_ready(name))).await;
-        eventually(LATE, "the landscape is well", async || {
+        try_join_all(self.services.names().map(|name| self.services.until_ready(name))).await?;
+        within(LATE, "the landscape is well", async || {
             let health = self.get("/actuator/health").await?;
             if health["status"] == "UP" { Ok(()) } else { Err(health.to_string()) }
         })
-        .await;
+        .await?;
         // Keys are even or odd, and so are the partitions.
         let next = MARKS + i32::try_from(self.marks.len())?;
-        let marks = join_all([next, next + 1].map(|id| self.clients.mark(id))).await;
+        let marks = try_join_all([next, next + 1].map(|id| self.clients.mark(id))).await.map_err(Error::msg)?;
         for mark in &marks {
             let path = format!("/product-composite/{}", mark.id);
-            eventually(LATE, "what was accepted now is there", async || {
+            within(LATE, "what was accepted now is there", async || {
                 let product = self.get(&path).await?;
                 let count = |part: &str| product[part].as_array().map_or(0, Vec::len);
                 let parts = (recommendations(1) as usize, reviews(1) as usize);
                 let whole = (count("recommendations"), count("reviews")) == parts;
                 if whole { Ok(()) } else { Err(product.to_string()) }
             })
-            .await;
+            .await?;
         }
         self.marks.extend(marks);
         self.services.all_run()
@@ -269,17 +277,17 @@ impl UnderLoad {
 
     /// Ends the load and the services, and compares everything with what was accepted.
     pub(crate) async fn verdict(self) -> Result<Tally> {
-        let mut keys = self.clients.finish().await;
+        let mut keys = self.clients.finish().await.map_err(Error::msg)?;
         keys.extend(self.marks);
         let binder = &self.outside.binder;
-        eventually(LATE, "the groups have settled everything", async || {
+        within(LATE, "the groups have settled everything", async || {
             let topics = binder.topics().await.map_err(|error| format!("{error:?}"))?;
             let groups = topics.iter().flat_map(|topic| &topic.groups);
             let behind: Vec<_> =
                 groups.filter(|at| at.lag > 0 && PLACES.iter().any(|place| place.group == at.group)).collect();
             if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}")) }
         })
-        .await;
+        .await?;
         self.services.end().await?;
         let mut tally = Tally::default();
         for place in &PLACES {
@@ -289,6 +297,11 @@ impl UnderLoad {
         ensure!(tally.events > 0, "nothing was accepted: that proves nothing");
         Ok(tally)
     }
+}
+
+fn tell(Struck { at, kind, targets, waiting, under_way }: &Struck) {
+    let targets = targets.join(" ");
+    println!("{at:.0} {kind} {targets}: {waiting} events waiting and {under_way} requests under way");
 }
 
 async fn outside(servers: &Servers, data: &Path) -> Result<Platform> {
