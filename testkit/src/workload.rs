@@ -8,6 +8,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 use shared::messaging::ids::MessageIds;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -127,6 +128,7 @@ impl Write {
 #[derive(Debug)]
 pub struct Clients {
     shared: Arc<Shared>,
+    count: i32,
     tasks: JoinSet<Result<Vec<Key>, String>>,
     enough: CancellationToken,
 }
@@ -167,10 +169,11 @@ impl Clients {
             Arc::new(Shared { http, url, trouble: watch::Sender::default(), pause, counts: Counts::default() });
         let enough = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        let count = i32::try_from(count).unwrap();
         for number in 0..count {
             // No client writes the keys of another.
-            let ids = (1..).map(move |n| n * i32::try_from(count).unwrap() + i32::try_from(number).unwrap());
-            let random = Random(seed ^ (number << 32));
+            let ids = (1..).map(move |n| n * count + number);
+            let random = Random(seed ^ (u64::from(number.unsigned_abs()) << 32));
             let (shared, enough) = (shared.clone(), enough.clone());
             tasks.spawn(async move {
                 let worked = shared.work(ids, random, enough).await;
@@ -180,12 +183,17 @@ impl Clients {
                 worked
             });
         }
-        Self { shared, tasks, enough }
+        Self { shared, count, tasks, enough }
     }
 
     /// The landscape answers at another address from now on.
     pub fn go_on_at(&self, url: &str) {
         self.shared.url.send_replace(url.to_owned());
+    }
+
+    /// The keys that half of the requests are for: the first two of each client.
+    pub fn hot(&self) -> Range<i32> {
+        self.count..3 * self.count
     }
 
     /// How many requests were accepted so far.

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use std::ops::Range;
 use std::time::Duration;
 use testkit::verdict::refusal;
 use testkit::within;
@@ -11,10 +12,22 @@ use testkit::within;
 pub(crate) const TOKEN: &str = "of-the-faults";
 /// How long it may take until nothing is left of them: other faults come in between.
 const REPLAYED: Duration = Duration::from_secs(180);
+/// How many a refusal is to make, and how much longer it may last for that.
+const MANY: i64 = 50;
+const ARISEN: Duration = Duration::from_secs(15);
 
-/// Lets the tables at `url` refuse a part of the keys.
-pub(crate) async fn refuse(url: &str, choice: u64) -> Result<()> {
-    within(REPLAYED, "some keys are refused", async || refusal::begin(url, choice).await).await
+/// Lets the tables at `url` refuse a part of the keys, and more of the `hot` ones.
+pub(crate) async fn refuse(url: &str, hot: &Range<i32>, choice: u64) -> Result<()> {
+    within(REPLAYED, "some keys are refused", async || refusal::begin(url, hot.clone(), choice).await).await
+}
+
+/// Waits until there are letters, but not for ever: where other faults keep the service from its events, few arise in time.
+pub(crate) async fn arise(url: &str) {
+    let _ = within(ARISEN, "there are dead letters", async || match refusal::letters(url).await {
+        Ok(letters) if letters >= MANY => Ok(()),
+        letters => Err(format!("{letters:?}")),
+    })
+    .await;
 }
 
 /// Ends that, and replays the letters of the service, which has these instances, until there are none.

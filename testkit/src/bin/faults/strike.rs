@@ -130,6 +130,9 @@ impl UnderLoad {
         tell(&struck);
         self.begin(fault).await.with_context(|| format!("{fault:?} cannot begin"))?;
         tokio::time::sleep(Duration::from_millis(fault.lasts)).await;
+        for target in fault.targets.iter().filter(|_| fault.kind == Kind::Refuse) {
+            letters::arise(&self.tables(target)?).await;
+        }
         let ended = Instant::now();
         self.end(fault, journal).await.with_context(|| format!("{fault:?} cannot end"))?;
         Ok((struck, ended))
@@ -160,7 +163,7 @@ impl UnderLoad {
                 Kind::Part => self.network(target)?.hold(),
                 Kind::Swallow => self.network(target)?.swallow(),
                 Kind::FullDisk => self.servers.disk(target).context("there is no such disk")?.fill()?,
-                Kind::Refuse => letters::refuse(&self.tables(target)?, fault.lasts).await?,
+                Kind::Refuse => letters::refuse(&self.tables(target)?, &self.clients.hot(), fault.lasts).await?,
                 Kind::StopApplication => self.server(target)?.control("stop_app").await?,
             }
         }
