@@ -7,10 +7,12 @@
 //! - this file: what a database holds in the end
 //! - [`history`]: the triggers; [`refusal`]: others, which refuse
 //! - [`tally`]: what of it is not as it was promised, counted
+//! - [`waiting`]: what has not come to it yet
 
 pub mod history;
 pub mod refusal;
 pub mod tally;
+pub mod waiting;
 
 use crate::workload::{Key, recommendations, reviews};
 use sqlx::any::AnyRow;

@@ -7,10 +7,10 @@
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 use shared::messaging::ids::MessageIds;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,6 +22,12 @@ const ACCEPTED: Duration = Duration::from_secs(400);
 /// How long to wait before a request is sent again: to one who said so, and where nobody was.
 const REFUSED: Duration = Duration::from_millis(100);
 const NOBODY: Duration = Duration::from_millis(10);
+
+/// The ids of messages, by topic.
+pub type Ids = BTreeMap<&'static str, Vec<String>>;
+
+/// How many requests [`Clients::latest`] remembers.
+const LATEST: usize = 200;
 
 /// A key with its requests, in the order in which they were accepted.
 #[derive(Debug)]
@@ -107,7 +113,7 @@ impl Write {
     }
 
     /// The ids that its messages have, by topic.
-    pub fn message_ids(self, id: i32) -> BTreeMap<&'static str, Vec<String>> {
+    pub fn message_ids(self, id: i32) -> Ids {
         let key = self.idempotency_key(id);
         let ids = match self.body(id) {
             Some(body) => MessageIds::of_request(&key, "POST", "/product-composite", body.as_bytes()),
@@ -152,6 +158,7 @@ struct Shared {
     url: watch::Sender<String>,
     /// Why a client could not go on.
     trouble: watch::Sender<Option<String>>,
+    latest: Mutex<VecDeque<(i32, Ids)>>,
     pause: Duration,
     counts: Counts,
 }
@@ -165,8 +172,8 @@ impl Clients {
     /// Likewise clients that wait so long after each request that was accepted.
     pub fn unhurried(http: Client, count: u64, pause: Duration, seed: u64, url: &str) -> Self {
         let url = watch::Sender::new(url.to_owned());
-        let shared =
-            Arc::new(Shared { http, url, trouble: watch::Sender::default(), pause, counts: Counts::default() });
+        let (trouble, latest, counts) = Default::default();
+        let shared = Arc::new(Shared { http, url, trouble, latest, pause, counts });
         let enough = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let count = i32::try_from(count).unwrap();
@@ -219,6 +226,16 @@ impl Clients {
     /// How many events the requests make that were accepted so far; those of a copy are the same.
     pub fn events(&self) -> u64 {
         self.shared.counts.events.load(Ordering::Relaxed)
+    }
+
+    /// The keys and ids of the events on `topic` of the requests that were accepted last.
+    pub fn latest(&self, topic: &str) -> Vec<(i32, String)> {
+        let latest = self.shared.latest.lock().unwrap();
+        let events = |(key, ids): &(i32, Ids)| {
+            let key = *key;
+            ids.get(topic).cloned().unwrap_or_default().into_iter().map(move |id| (key, id))
+        };
+        latest.iter().flat_map(events).collect()
     }
 
     /// The longest time that any answer took so far.
@@ -299,6 +316,9 @@ impl Shared {
         self.send(key.id, &mut request).await?;
         self.counts.events.fetch_add(write.events(), Ordering::Relaxed);
         key.requests.push(request);
+        let mut latest = self.latest.lock().unwrap();
+        latest.truncate(LATEST - 1);
+        latest.push_front((key.id, write.message_ids(key.id)));
         Ok(())
     }
 

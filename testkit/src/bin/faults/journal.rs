@@ -17,8 +17,8 @@ pub(crate) struct Struck {
     pub(crate) at: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) targets: Vec<String>,
-    /// How many events waited for whom it hit.
-    pub(crate) waiting: u64,
+    /// How many events waited for whom it hit; nothing where the database was away, and nobody could count.
+    pub(crate) waiting: Option<u64>,
     /// How many requests had no answer yet.
     pub(crate) under_way: u64,
 }
@@ -42,15 +42,14 @@ pub(crate) struct Total {
 pub(crate) struct OfKind {
     pub(crate) count: u64,
     /// The fewest events that waited for whom one hit.
-    pub(crate) least_waiting: u64,
+    pub(crate) least_waiting: Option<u64>,
     /// The longest time to recover, in seconds.
     pub(crate) longest: f64,
 }
 
 impl OfKind {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.least_waiting =
-            if self.count == 0 { other.least_waiting } else { self.least_waiting.min(other.least_waiting) };
+        self.least_waiting = self.least_waiting.into_iter().chain(other.least_waiting).min();
         self.count += other.count;
         self.longest = self.longest.max(other.longest);
     }
@@ -174,7 +173,7 @@ mod tests {
             at: Timestamp::now(),
             kind: Kind::Kill,
             targets: vec!["product-0".to_owned()],
-            waiting: 3,
+            waiting: Some(3),
             under_way: 4,
         };
         let mut journal = Journal::open(Some(&path), 1, ON).unwrap();

@@ -76,5 +76,6 @@ impl Display for BrokenOff<'_> {
 }
 
 fn row(f: &mut Formatter<'_>, name: &str, OfKind { count, least_waiting, longest }: &OfKind) -> fmt::Result {
+    let least_waiting = least_waiting.map_or_else(|| "-".to_owned(), |least| least.to_string());
     writeln!(f, "| {name} | {count} | {least_waiting} | {longest:.1} s |")
 }

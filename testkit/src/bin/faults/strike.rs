@@ -6,30 +6,33 @@ use crate::plan::{BROKER, CLIENTS, COMPOSITE, DATA, DATABASE, Fault, Kind, REGIS
 use crate::servers::{Binder, Database, Server, Servers};
 use crate::services::Services;
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join_all, try_join3};
 use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::Value;
-use shared::messaging::TopicGroup;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::verdict::{Found, PLACES, Tally, history, refusal};
+use testkit::verdict::waiting::waiting;
+use testkit::verdict::{Found, PLACES, Place, Tally, history, refusal};
 use testkit::workload::{Clients, Key, recommendations, reviews};
 use testkit::{Proxy, reaper, within};
 use tokio::time::timeout;
 
 /// Where the keys of the marks begin: no client gets there.
 const MARKS: i32 = 1_000_000_000;
-/// How long a look at what waits may take; a broker that is away has no answer.
+/// How long a look at what waits may take; a database that is away has no answer.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long it is waited for what takes long on a busy machine.
 const LATE: Duration = Duration::from_secs(180);
 /// Batches small enough that kills fall between them.
 const BATCH: &str = "100";
+
+/// How many events wait: for each of [`PLACES`], in its two partitions.
+type Undecided = [[u64; 2]; 3];
 
 /// Who sends the load.
 #[derive(Debug)]
@@ -101,13 +104,7 @@ impl UnderLoad {
     /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered;
     /// returns how many seconds that took.
     pub(crate) async fn strike(&mut self, faults: &[Fault], journal: &Journal) -> Result<(Vec<Struck>, f64)> {
-        let waiting = within(LATE, "events wait", async || {
-            let groups = self.groups().await?;
-            let waiting: Vec<_> = faults.iter().map(|fault| self.waiting(fault, &groups)).collect();
-            if waiting.contains(&0) { Err(format!("{waiting:?} for {faults:?}")) } else { Ok(waiting) }
-        });
-        let waiting = waiting.await?;
-        let suffered = faults.iter().zip(&waiting).map(|(fault, waiting)| self.suffer(fault, *waiting, journal));
+        let suffered = faults.iter().map(|fault| self.suffer(fault, journal));
         let suffered = try_join_all(suffered).await?;
         let ended = suffered.iter().map(|(_, ended)| *ended).max().context("a strike without faults")?;
         self.until_recovered().await?;
@@ -115,10 +112,10 @@ impl UnderLoad {
         Ok((suffered.into_iter().map(|(struck, _)| struck).collect(), recovered))
     }
 
-    /// Begins a fault and ends it; `before` is what waited before the first of the strike.
-    async fn suffer(&self, fault: &Fault, before: u64, journal: &Journal) -> Result<(Struck, Instant)> {
+    /// Begins a fault when events wait, and ends it.
+    async fn suffer(&self, fault: &Fault, journal: &Journal) -> Result<(Struck, Instant)> {
         tokio::time::sleep(Duration::from_millis(fault.after)).await;
-        let waiting = if fault.after == 0 { before } else { self.still_waiting(fault, before).await? };
+        let waiting = self.until_waiting(fault).await?;
         let struck = Struck {
             at: Timestamp::now(),
             kind: fault.kind,
@@ -138,12 +135,12 @@ impl UnderLoad {
         Ok((struck, ended))
     }
 
-    /// Waits until events wait in the middle of a strike, and returns how many.
-    async fn still_waiting(&self, fault: &Fault, before: u64) -> Result<u64> {
-        within(LATE, "events wait", async || {
-            // Where another fault keeps the broker from answering, nothing that waited has gone.
-            let waiting = self.groups().await.map_or(before, |groups| self.waiting(fault, &groups));
-            if waiting > 0 { Ok(waiting) } else { Err(format!("nothing for {fault:?}")) }
+    /// Waits until events wait, and returns how many; nothing where another fault keeps the database
+    /// from saying so.
+    async fn until_waiting(&self, fault: &Fault) -> Result<Option<u64>> {
+        within(LATE, "events wait", async || match self.waiting(fault, self.undecided().await) {
+            Some(0) => Err(format!("nothing for {fault:?}")),
+            waiting => Ok(waiting),
         })
         .await
     }
@@ -218,32 +215,37 @@ impl UnderLoad {
     }
 
     /// How many events wait for those whom `fault` hits, or requests that are to become events.
-    fn waiting(&self, fault: &Fault, groups: &[TopicGroup]) -> u64 {
-        let under_way = self.clients.under_way();
+    fn waiting(&self, fault: &Fault, undecided: Option<Undecided>) -> Option<u64> {
+        let all = |undecided: Undecided| undecided.iter().flatten().sum();
         let counts = fault.targets.iter().map(|target| match *target {
-            COMPOSITE | CLIENTS => under_way,
-            BROKER | DATABASE | DATA | REGISTRY => groups.iter().map(|group| group.lag.unsigned_abs()).sum(),
-            core => groups.iter().filter(|group| self.is_for(core, group)).map(|group| group.lag.unsigned_abs()).sum(),
+            COMPOSITE | CLIENTS => Some(self.clients.under_way()),
+            BROKER | DATABASE | DATA | REGISTRY => undecided.map(all),
+            core => undecided.and_then(|undecided| self.waiting_for(core, &undecided)),
         });
         // Of several, each has something to lose.
-        counts.min().unwrap_or(0)
+        counts.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
-    /// Whether a partition is one of the service `core`, or the one that this instance prefers. Kafka shares them as it likes.
-    fn is_for(&self, core: &str, group: &TopicGroup) -> bool {
+    /// Likewise for a service or an instance of it, which has the partition of its number.
+    fn waiting_for(&self, core: &str, undecided: &Undecided) -> Option<u64> {
         let (service, index) = core.split_once('-').map_or((core, None), |(service, index)| (service, Some(index)));
-        let place = PLACES.iter().find(|place| place.service == service);
-        let obeys_numbers = self.outside.binder.name() != "kafka";
-        place.is_some_and(|place| place.group == group.group)
-            && index.is_none_or(|index| !obeys_numbers || index == group.partition.to_string())
+        let [even, odd] = undecided[PLACES.iter().position(|place| place.service == service)?];
+        match index {
+            None => Some(even + odd),
+            // Kafka shares partitions as it likes.
+            Some(_) if self.outside.binder.name() == "kafka" => Some(even.min(odd)),
+            Some("0") => Some(even),
+            Some(_) => Some(odd),
+        }
     }
 
-    /// How far the groups of the services are behind, or why that is not known.
-    async fn groups(&self) -> Result<Vec<TopicGroup>, String> {
-        let topics = timeout(LOOK, self.outside.binder.topics()).await.map_err(|_| "no answer".to_owned())?;
-        let topics = topics.map_err(|error| format!("{error:?}"))?;
-        let ours = |group: &TopicGroup| PLACES.iter().any(|place| place.group == group.group);
-        Ok(topics.into_iter().flat_map(|topic| topic.groups).filter(ours).collect())
+    /// What was accepted lately and has not been decided on, where the databases say so.
+    async fn undecided(&self) -> Option<Undecided> {
+        let of = async |place: &Place| {
+            waiting(&self.servers.tables(place, &self.data), || self.clients.latest(place.topic)).await
+        };
+        let [products, recommendations, reviews] = PLACES.each_ref().map(of);
+        timeout(LOOK, try_join3(products, recommendations, reviews)).await.ok()?.ok().map(Into::into)
     }
 
     /// Waits until all are well, and what is accepted now has taken effect in every partition: so has then what was
@@ -304,6 +306,7 @@ impl UnderLoad {
 
 fn tell(Struck { at, kind, targets, waiting, under_way }: &Struck) {
     let targets = targets.join(" ");
+    let waiting = waiting.map_or_else(|| "nobody knows how many".to_owned(), |waiting| waiting.to_string());
     println!("{at:.0} {kind} {targets}: {waiting} events waiting and {under_way} requests under way");
 }
 
