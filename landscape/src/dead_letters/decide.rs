@@ -76,7 +76,8 @@ pub(super) async fn decide(services: &Services, verb: Verb, decision: &Decision,
     if !outcomes.is_empty() {
         write(&outcomes, decision.common.json, out)?;
     } else if failures.is_empty() {
-        failures.push(format!("no service has a dead letter {scope}"));
+        let letters = if scope.is_one() { "a dead letter" } else { "dead letters" };
+        failures.push(format!("no service has {letters} {scope}"));
     }
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     let (left, invalid) = (sum(|outcome| outcome.left), sum(|outcome| outcome.invalid));
@@ -99,17 +100,20 @@ async fn one(service: &Service, verb: Verb, decision: &Decision, progress: &Prog
         wanted: u64,
     }
     let scope = &decision.scope;
-    let before = scope.standing(service).await?;
+    let before = scope.found_invalid(service).await?;
     let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body()).await? else {
         if scope.is_one() {
             return Ok(None);
         }
         bail!("{service} answers 404 Not Found: it does not know how to {} dead letters", verb.name());
     };
+    if wanted == 0 && scope.is_key() {
+        return Ok(None);
+    }
     progress.inc_length(wanted);
     let patience = Duration::from_secs(decision.timeout.into());
     let after = follow(service, scope, wanted, patience, progress).await?;
-    let (left, invalid) = (after.open, after.invalid.saturating_sub(before.invalid));
+    let (left, invalid) = (after.open, scope.found_invalid(service).await?.saturating_sub(before));
     let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
     let done = wanted.saturating_sub(left + invalid);
     Ok(Some(Outcome { service: service.name.clone(), wanted, done, invalid, left, stopped }))

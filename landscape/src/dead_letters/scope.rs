@@ -30,8 +30,6 @@ pub(super) struct Standing {
     pub(super) open: u64,
     /// Those of them that something is wanted of.
     pub(super) wanted: u64,
-    /// Those that a replay found invalid are among these, which are not meant.
-    pub(super) invalid: u64,
 }
 
 /// How many keys are named that have stopped.
@@ -53,6 +51,11 @@ impl Scope {
         self.id.is_some()
     }
 
+    /// Whether it means a key, of which most services have no letters.
+    pub(super) fn is_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     pub(super) fn body(&self) -> Value {
         match (&self.id, self.key) {
             (Some(id), _) => json!({ "id": id }),
@@ -65,7 +68,7 @@ impl Scope {
         match (&self.id, self.key) {
             (Some(id), _) => Ok(match service.get::<FullLetter>(&[id], &[]).await? {
                 Some(FullLetter { letter, .. }) if letter.is_open() => {
-                    Standing { open: 1, wanted: letter.wanted.is_some().into(), invalid: 0 }
+                    Standing { open: 1, wanted: letter.wanted.is_some().into() }
                 }
                 _ => Standing::default(),
             }),
@@ -73,13 +76,23 @@ impl Scope {
             _ => {
                 let page: Page = service.get(&[], &[("limit", "1".to_owned())]).await?.unwrap_or_default();
                 let of = page.summary;
-                Ok(Standing {
-                    open: of.failed + of.parked,
-                    wanted: of.wanted_replay + of.wanted_drop,
-                    invalid: of.invalid,
-                })
+                Ok(Standing { open: of.failed + of.parked, wanted: of.wanted_replay + of.wanted_drop })
             }
         }
+    }
+
+    /// How many letters are invalid that a replay found so: one that arrived invalid has never been replayed.
+    pub(super) async fn found_invalid(&self, service: &Service) -> anyhow::Result<u64> {
+        if self.is_one() {
+            return Ok(0);
+        }
+        let mut found = 0;
+        let filter = Filter { key: self.key, kind: Some("invalid".to_owned()) };
+        let mut pages = Pages::new(service, &filter);
+        while let Some(page) = pages.next().await? {
+            found += page.dead_letters.iter().filter(|letter| letter.generation > 0).count() as u64;
+        }
+        Ok(found)
     }
 
     /// The first open letter of each key that has one, of some keys.
@@ -115,8 +128,6 @@ async fn of_key(service: &Service, key: i32) -> anyhow::Result<Standing> {
             if letter.parks() {
                 standing.open += 1;
                 standing.wanted += u64::from(letter.wanted.is_some());
-            } else if letter.kind == "invalid" {
-                standing.invalid += 1;
             }
         }
     }
