@@ -13,8 +13,10 @@ pub(crate) const TOKEN: &str = "of-the-faults";
 /// How long it may take until nothing is left of them: other faults come in between.
 const REPLAYED: Duration = Duration::from_secs(180);
 /// How many a refusal is to make, and how much longer it may last for that.
-const MANY: i64 = 50;
+const MANY: i64 = 20;
 const ARISEN: Duration = Duration::from_secs(15);
+/// How many are dropped at the most.
+const DROPPED: usize = 10;
 
 /// Lets the tables at `url` refuse a part of the keys, and more of the `hot` ones.
 pub(crate) async fn refuse(url: &str, hot: &Range<i32>, choice: u64) -> Result<()> {
@@ -28,6 +30,31 @@ pub(crate) async fn arise(url: &str) {
         letters => Err(format!("{letters:?}")),
     })
     .await;
+}
+
+/// Drops the first letters of some keys, if somebody answers: those that create something, so that what stands behind them has
+/// nothing to trip over. Returns the ids of all that may be dropped.
+pub(crate) async fn drop_some(http: &Client, instances: &[String]) -> Result<Vec<String>> {
+    let mut asked = Vec::new();
+    let letters = |url: &String| format!("{url}/actuator/deadletters");
+    let of = letters(&instances[0]);
+    let listed = answer(http.get(format!("{of}?kind=failed&limit={DROPPED}")).send().await).await.unwrap_or_default();
+    for id in listed["deadLetters"].as_array().into_iter().flatten().filter_map(|letter| letter["id"].as_str()) {
+        let whole = answer(http.get(format!("{of}/{id}")).send().await).await.unwrap_or_default();
+        if whole["body"]["eventType"] == "CREATE" {
+            asked.push(id.to_owned());
+            // Without an answer, nobody knows.
+            let _ = http.post(format!("{of}/drop")).bearer_auth(TOKEN).json(&json!({ "id": id })).send().await;
+        }
+    }
+    let mut turn = instances.iter().cycle();
+    // A replay that came before would be what is wanted of them then.
+    within(REPLAYED, "what is to be dropped is", async || {
+        let listed = answer(http.get(letters(turn.next().expect("a circle has no end"))).send().await).await?;
+        if listed["summary"]["wantedDrop"] == 0 { Ok(()) } else { Err(listed.to_string()) }
+    })
+    .await?;
+    Ok(asked)
 }
 
 /// Ends that, and replays the letters of the service, which has these instances, until there are none.

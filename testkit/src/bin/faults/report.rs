@@ -51,13 +51,13 @@ impl Report<'_> {
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.faults(f)?;
-        let Tally { events, lost, doubled, inverted, letters, replayed, strange, told } = self.tally();
+        let Tally { events, lost, doubled, inverted, letters, replayed, dropped, strange, told } = self.tally();
         writeln!(
             f,
-            "\n| events accepted | lost | doubled | inverted | replayed dead letters | open ones | otherwise wrong |"
+            "\n| events accepted | lost | doubled | inverted | replayed dead letters | dropped ones | open ones | otherwise wrong |"
         )?;
-        writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|")?;
-        writeln!(f, "| {events} | {lost} | {doubled} | {inverted} | {replayed} | {letters} | {strange} |")?;
+        writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "| {events} | {lost} | {doubled} | {inverted} | {replayed} | {dropped} | {letters} | {strange} |")?;
         self.requests(f)?;
         told.iter().try_for_each(|trouble| writeln!(f, "- {trouble}"))
     }

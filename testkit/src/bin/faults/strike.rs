@@ -12,8 +12,10 @@ use reqwest::Client;
 use serde_json::Value;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::verdict::waiting::waiting;
@@ -53,6 +55,8 @@ pub(crate) struct UnderLoad {
     /// Looks at the broker from outside.
     outside: Platform,
     marks: Vec<Key>,
+    /// The ids of events that may have been dropped.
+    dropped: Mutex<HashSet<String>>,
     http: Client,
     data: PathBuf,
     // The last: what uses it ends before it.
@@ -93,6 +97,7 @@ impl UnderLoad {
             servers,
             outside,
             marks: Vec::new(),
+            dropped: Mutex::default(),
             http,
             data,
             _folder: (folder, held),
@@ -184,6 +189,10 @@ impl UnderLoad {
                 }
                 Kind::Refuse => {
                     let instances = [0, 1].map(|index| self.services.url(&format!("{target}-{index}")));
+                    if fault.lasts.is_multiple_of(2) {
+                        let dropped = letters::drop_some(&self.http, &instances).await?;
+                        self.dropped.lock().expect("nobody panics with it").extend(dropped);
+                    }
                     letters::replay(&self.http, &self.tables(target)?, &instances).await?;
                 }
                 Kind::StopApplication => self.server(target)?.control("start_app").await?,
@@ -294,10 +303,11 @@ impl UnderLoad {
         })
         .await?;
         self.services.end().await?;
+        let dropped = self.dropped.into_inner()?;
         let mut tally = Tally::default();
         for place in &PLACES {
             let found = Found::read(place, &self.servers.tables(place, &self.data)).await;
-            tally.add(Tally::of(&found, place, &keys));
+            tally.add(Tally::of(&found, place, &keys, &dropped));
         }
         ensure!(tally.events > 0, "nothing was accepted: that proves nothing");
         Ok(tally)
