@@ -51,8 +51,8 @@ pub struct LoadArgs {
     /// accepted; a read must show no less than one before
     #[arg(long, value_name = "C,D,R", default_value = "100,0,0")]
     mix: Mix,
-    /// Share of the writes that are repeated under their Idempotency-Key once they are accepted. Leave it at 0% where
-    /// the landscape does not know such keys, as Java's
+    /// Share of the writes that are repeated under their Idempotency-Key, once the next write of their product is accepted;
+    /// so there have to be deletes. Leave it at 0% where the landscape does not know such keys, as Java's
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     duplicate: Share,
     /// Where the composite service answers; Java's will do
@@ -89,6 +89,12 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(args: LoadArgs) -> anyhow::Result<Report> {
+    if args.duplicate.0 > 0.0 && args.mix.deletes == 0 {
+        bail!("--duplicate repeats a write behind the next one of its product: --mix needs deletes, as in 70,10,20");
+    }
+    if args.url.scheme() != "http" {
+        bail!("--url {} cannot be loaded: only http:// can, without TLS", args.url);
+    }
     let first_id = match args.first_id {
         Some(id) => id,
         None => free_id(args.products)?,

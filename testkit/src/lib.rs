@@ -38,7 +38,7 @@ pub mod workload;
 pub use answer::Answer;
 pub use disk::Disk;
 pub use dns::NameServer;
-pub use eventually::eventually;
+pub use eventually::{eventually, within};
 pub use fuzz::Fuzz;
 pub use killable::Killable;
 pub use neighbour::{Neighbour, Nobody};

@@ -7,14 +7,17 @@
 //! - this file: what a database holds in the end
 //! - [`history`]: the triggers; [`refusal`]: others, which refuse
 //! - [`tally`]: what of it is not as it was promised, counted
+//! - [`waiting`]: what has not come to it yet
 
 pub mod history;
 pub mod refusal;
 pub mod tally;
+pub mod waiting;
 
 use crate::workload::{Key, recommendations, reviews};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+use std::collections::HashSet;
 pub use tally::Tally;
 
 /// A topic with the tables that its events end in.
@@ -60,8 +63,8 @@ pub const PLACES: [Place; 3] = [
 pub struct Found {
     /// The dead letters that are open: key and cause.
     pub letters: Vec<(Option<i32>, String)>,
-    /// How many others there were, which somebody has replayed.
-    pub replayed: u64,
+    /// How many others there were, which somebody has decided on.
+    pub closed: u64,
     /// What happened to the table, in order: key, part and change.
     pub history: Vec<(i32, u32, String)>,
     /// What stands in the table: key, part and content.
@@ -81,7 +84,7 @@ impl Found {
         let letters = letters.fetch_all(&mut database).await.unwrap();
         let letters = letters.iter().map(|row| (row.get(0), row.get(1))).collect();
         let closed = sqlx::query("SELECT COUNT(*) FROM dead_letters WHERE state = 'closed'");
-        let replayed = closed.fetch_one(&mut database).await.unwrap().get::<i64, _>(0).unsigned_abs();
+        let closed = closed.fetch_one(&mut database).await.unwrap().get::<i64, _>(0).unsigned_abs();
         let mut changes = Vec::new();
         for sql in ["SELECT event_key, part, change FROM history ORDER BY sequence", &standing] {
             let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut database).await.unwrap();
@@ -92,13 +95,13 @@ impl Found {
         let decided = sqlx::query("SELECT id, outcome FROM inbox").fetch_all(&mut database).await.unwrap();
         let decided = decided.iter().map(|row| (row.get(0), row.get(1))).collect();
         database.close().await.unwrap();
-        Self { letters, replayed, history, standing, decided }
+        Self { letters, closed, history, standing, decided }
     }
 
     /// Every event has taken effect once and in order, what stands there in the end is what was written last, and
     /// nothing was given up.
     pub fn check(&self, place: &Place, keys: &[Key]) {
-        let tally = Tally::of(self, place, keys);
+        let tally = Tally::of(self, place, keys, &HashSet::new());
         assert!(tally.is_clean(), "{}: {tally:#?}", place.topic);
     }
 }

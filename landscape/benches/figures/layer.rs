@@ -8,7 +8,7 @@ use shared::database::inbox::{self, Outcome};
 use shared::database::{Database, PoolConfig, letters};
 use shared::messaging::event::Event;
 use shared::messaging::processor::Handler;
-use shared::service::config::{Config, Variables};
+use shared::service::config::Config;
 use shared::service::platform::Platform;
 use std::time::{Duration, Instant};
 use testkit::Running;

@@ -97,7 +97,8 @@ pub(super) async fn decide(
     if !outcomes.is_empty() {
         write(&outcomes, decision.common.json, out)?;
     } else if failures.is_empty() {
-        failures.push(format!("no service has a dead letter {scope}"));
+        let letters = if scope.is_one() { "a dead letter" } else { "dead letters" };
+        failures.push(format!("no service has {letters} {scope}"));
     }
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     let (left, invalid) = (sum(|outcome| outcome.left), sum(|outcome| outcome.invalid));
@@ -126,6 +127,7 @@ async fn one(
         wanted: u64,
     }
     let scope = &decision.scope;
+    let invalid_before = scope.found_invalid(service).await?;
     // What came after the look has been seen by nobody: a replay takes it along, a drop does not.
     let upto = if let Verb::Drop = verb { before.last } else { None };
     let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body(upto)).await? else {
@@ -134,10 +136,13 @@ async fn one(
         }
         bail!("{service} answers 404 Not Found: it does not know how to {} dead letters", verb.name());
     };
+    if wanted == 0 && scope.is_key() {
+        return Ok(None);
+    }
     progress.inc_length(wanted);
     let patience = Duration::from_secs(decision.timeout.into());
     let after = follow(service, scope, wanted, patience, progress).await?;
-    let (left, invalid) = (after.open, after.invalid.saturating_sub(before.invalid));
+    let (left, invalid) = (after.open, scope.found_invalid(service).await?.saturating_sub(invalid_before));
     let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
     let done = match verb {
         Verb::Replay => wanted.saturating_sub(left + invalid),

@@ -25,7 +25,6 @@ pub(super) struct Page {
 pub(super) struct Summary {
     pub(super) failed: u64,
     pub(super) parked: u64,
-    pub(super) invalid: u64,
     pub(super) wanted_replay: u64,
     pub(super) wanted_drop: u64,
 }
@@ -41,7 +40,7 @@ pub(super) struct Letter {
     pub(super) kind: String,
     cause: String,
     pub(super) attempts: u32,
-    generation: u32,
+    pub(super) generation: u32,
     state: String,
     pub(super) wanted: Option<String>,
     created_at: String,

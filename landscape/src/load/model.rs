@@ -37,8 +37,9 @@ pub(super) enum Task {
 pub(super) struct Write {
     pub(super) id: i32,
     pub(super) step: Step,
-    /// Whether the request is repeated under its `Idempotency-Key`.
-    pub(super) twice: bool,
+    /// The step before, if its request is repeated under its `Idempotency-Key` as soon as this one is accepted: done again
+    /// now, it would undo this one.
+    pub(super) repeated: Option<Step>,
 }
 
 /// The least step at which the product, its recommendations and its reviews can be, from what was seen.
@@ -54,6 +55,8 @@ struct Product {
     doubtful: bool,
     /// It broke a promise, and was named.
     blamed: bool,
+    /// The last write is to be repeated behind the next one.
+    repeat: bool,
 }
 
 #[derive(Debug)]
@@ -172,12 +175,13 @@ impl Model {
     }
 
     fn write(&mut self, at: usize) -> Task {
-        let twice = self.random.f64() < self.duplicate.0;
+        let repeat = self.random.f64() < self.duplicate.0;
         let id = self.id(at);
         let product = &mut self.products[at];
+        let repeated = std::mem::replace(&mut product.repeat, repeat).then_some(product.asked);
         product.asked += 1;
         product.busy = true;
-        Task::Write(Write { id, step: product.asked, twice })
+        Task::Write(Write { id, step: product.asked, repeated })
     }
 
     fn draw(&mut self, will_do: impl Fn(&Product) -> bool) -> Option<usize> {

@@ -1,4 +1,8 @@
 //! The load against a small composite service that keeps its promises, or breaks one.
+//!
+//! - [`spring`]: one that answers as that of the Spring landscape does
+
+mod spring;
 
 use super::*;
 use axum::extract::{Path, State};
@@ -20,6 +24,8 @@ enum Deed {
     DoubleReview,
     /// Answers late.
     Stall(Duration),
+    /// Does not know its key when it comes again.
+    Forget,
     /// Refuses it once.
     Refuse,
     Fail,
@@ -50,8 +56,9 @@ impl Fake {
         match deed {
             Deed::Refuse => return Err((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")])),
             Deed::Fail => return Err((StatusCode::BAD_GATEWAY, [("retry-after", "0")])),
-            _ => self.keys.insert(key),
-        };
+            Deed::Forget => {}
+            _ => drop(self.keys.insert(key)),
+        }
         Ok((deed, if deed == Deed::Old { StatusCode::OK } else { StatusCode::ACCEPTED }))
     }
 }
@@ -143,13 +150,32 @@ async fn everything_that_is_accepted_is_verified() {
 
 #[tokio::test]
 async fn a_mix_at_a_rate_with_repeated_requests_is_verified() {
-    let options = "--products 300 --concurrency 8 --rate 2000 --mix 70,20,10 --duplicate 10% --sample 5";
+    let options = "--products 300 --concurrency 8 --rate 2000 --mix 70,20,10 --duplicate 30% --sample 5";
     let report = load(|number| if number % 50 == 7 { Deed::Refuse } else { Deed::Keep }, options).await;
     report.verdict().unwrap();
     assert_eq!((report.created, report.accepted), (300, 300 + report.deleted));
     assert!(report.deleted > 40 && report.reads > 10 && report.repeated > 10 && report.refused > 3, "{report:?}");
     let text = report.text().unwrap();
     assert!(text.contains("\nDELETE ") && text.contains(" of 2000/s asked for"), "{text}");
+}
+
+#[tokio::test]
+async fn a_landscape_that_forgets_keys_is_caught_by_repeated_requests() {
+    let options = "--products 200 --concurrency 4 --mix 60,40,0 --timeout 1 --sample 1000";
+    load(|_| Deed::Forget, options).await.verdict().unwrap();
+    let report = load(|_| Deed::Forget, &format!("{options} --duplicate 20%")).await;
+    let [lost, doubled, stale, wrong] = faults(&report);
+    assert!(lost > 0 && stale > 0 && doubled + wrong == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn repetitions_without_deletes_would_show_nothing_and_are_refused() {
+    let options = ["--products", "1", "--concurrency", "1", "--duplicate", "5%"];
+    let refused = measure(parse(options).unwrap()).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "--duplicate repeats a write behind the next one of its product: --mix needs deletes, as in 70,10,20"
+    );
 }
 
 #[tokio::test]
@@ -220,6 +246,13 @@ async fn a_landscape_that_is_not_there_is_named() {
     let options = ["--products", "1", "--concurrency", "1", "--url", "http://127.0.0.1:9"];
     let error = measure(parse(options).unwrap()).await.unwrap_err().to_string();
     assert!(error.starts_with("http://127.0.0.1:9/product-composite cannot be reached: "), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_with_tls_is_refused() {
+    let options = ["--products", "1", "--concurrency", "1", "--url", "https://localhost:8443"];
+    let error = measure(parse(options).unwrap()).await.unwrap_err().to_string();
+    assert_eq!(error, "--url https://localhost:8443/ cannot be loaded: only http:// can, without TLS");
 }
 
 #[test]

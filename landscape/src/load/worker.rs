@@ -39,7 +39,7 @@ pub(super) async fn work(plan: Arc<Plan>) -> Option<i32> {
     last
 }
 
-/// Sends a write, perhaps twice, and says when it was accepted.
+/// Sends a write, behind it perhaps the one before once more, and says when it was accepted.
 async fn send(plan: &Plan, write: Write, due: Instant) -> Option<Instant> {
     let failed = |error: anyhow::Error| {
         plan.meter.counts().failed.push(format!("product {}: {error:#}", write.id));
@@ -54,10 +54,10 @@ async fn send(plan: &Plan, write: Write, due: Instant) -> Option<Instant> {
     if present(write.step) {
         plan.meter.progress.inc(1);
     }
-    if write.twice {
-        match plan.send(write).await {
+    if let Some(step) = write.repeated {
+        match plan.send(Write { step, ..write }).await {
             Ok(_) => plan.meter.counts().repeated += 1,
-            Err(error) => failed(error.context("repeated after it was accepted")),
+            Err(error) => failed(error.context("repeated after the next one was accepted")),
         }
     }
     Some(accepted_at)

@@ -63,7 +63,7 @@ async fn a_landscape_that_is_killed_loses_doubles_and_reorders_nothing() {
     }
 
     let unanswered = clients.unanswered();
-    let keys = clients.finish().await;
+    let keys = clients.finish().await.unwrap();
     verdict::all_settled(&landscape, data_dir).await;
     assert_eq!(landscape.stop("TERM").await.code, Some(0));
     let events = verdict::check(data_dir, &keys).await;

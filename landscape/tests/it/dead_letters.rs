@@ -124,6 +124,10 @@ async fn letters_are_dropped_by_who_says_so() {
     assert!(sentence(&behind).contains("answers 409 Conflict: "), "{behind:?}");
     let unknown = dead_letters(&landscape, folder.path(), "drop --yes --id nothing").await;
     assert_eq!(sentence(&unknown), "no service has a dead letter with the id \"nothing\"");
+    for verb in ["replay", "drop --yes"] {
+        let none = dead_letters(&landscape, folder.path(), &format!("{verb} --key 99")).await;
+        assert_eq!(sentence(&none), "no service has dead letters that park key 99");
+    }
 
     let dropped = dead_letters(&landscape, folder.path(), "drop --yes --key 1 --service product --json").await;
     assert_eq!(dropped.code, Some(0), "{dropped:?}");
@@ -186,4 +190,64 @@ async fn a_service_that_is_away_fails_the_command_and_the_others_decide() {
     let ended = Process::start(LANDSCAPE, &["dead-letters", "replay", "--all"], &variables).ended().await;
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 3), "{ended:?}");
     assert!(ended.stderr.starts_with("error: recommendation at http://127.0.0.1:9 cannot be reached"), "{ended:?}");
+}
+
+/// A landscape with hundreds of letters of product 1 that can be applied now, and the command that replays them at work.
+async fn replaying(options: &[&str]) -> (TempDir, Landscape, Process) {
+    let (folder, landscape) = broken().await;
+    for _ in 0..150 {
+        let delete = client().delete(format!("{}/product-composite/1", landscape.composite())).send().await;
+        assert_eq!(delete.unwrap().status(), 202);
+        create(&landscape, 1, "whole").await;
+    }
+    eventually(SOON, "all stand behind the first", async || match parked(&landscape).await {
+        302 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    verdict::execute(folder.path(), "product", MEND).await;
+    let replay = [&["dead-letters", "replay", "--key", "1", "--service", "product"], options].concat();
+    let replay = landscape.start_command(folder.path(), &replay);
+    eventually(SOON, "some are replayed", async || match parked(&landscape).await {
+        302 => Err("none"),
+        _ => Ok(()),
+    })
+    .await;
+    (folder, landscape, replay)
+}
+
+/// How many letters stand behind others.
+async fn parked(landscape: &Landscape) -> u64 {
+    let url = format!("{}/actuator/deadletters?limit=1", landscape.urls[1]);
+    let listed: Value = client().get(url).send().await.unwrap().json().await.unwrap();
+    listed["summary"]["parked"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_replay_goes_on_without_who_asked_for_it_and_may_be_asked_for_again() {
+    let (folder, landscape, mut replay) = replaying(&[]).await;
+    replay.kill();
+    assert!(parked(&landscape).await > 0, "it was over before");
+    let again = dead_letters(&landscape, folder.path(), "replay --key 1 --json").await;
+    assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{again:?}");
+    let [outcome] = &*lines(&again.stdout) else { panic!("not of one service: {again:?}") };
+    assert_eq!((&outcome["wanted"], &outcome["left"]), (&outcome["done"], &0.into()));
+    assert_eq!(name(&landscape, 1).await, "whole");
+}
+
+#[tokio::test]
+async fn a_service_that_dies_while_it_replays_is_named_and_goes_on_later() {
+    let (folder, mut landscape, replay) = replaying(&["--timeout", "1"]).await;
+    landscape.process.kill();
+    let ended = replay.ended().await;
+    let said = sentence(&ended);
+    assert!(said.starts_with(&format!("product at {} cannot be reached: ", landscape.urls[1])), "{said}");
+    assert!(said.ends_with("; the request is recorded there, and is carried out as soon as it can be"), "{said}");
+
+    let landscape = Landscape::start(folder.path(), &[]).await;
+    eventually(SOON, "the rest is replayed", async || match parked(&landscape).await {
+        0 => Ok(()),
+        left => Err(left),
+    })
+    .await;
 }

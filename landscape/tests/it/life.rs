@@ -33,7 +33,7 @@ async fn sigterm_and_sigint_end_it_cleanly_under_load_and_the_next_start_has_eve
         landscape = Landscape::start(data_dir, &[]).await;
         clients.go_on_at(landscape.composite());
     }
-    let keys = clients.finish().await;
+    let keys = clients.finish().await.unwrap();
     verdict::all_settled(&landscape, data_dir).await;
     assert_eq!(landscape.stop("TERM").await.code, Some(0));
     verdict::check(data_dir, &keys).await;

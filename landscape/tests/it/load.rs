@@ -1,7 +1,7 @@
 //! The load beside a running landscape: one that keeps its promises, and one behind a front that breaks them.
 
 use crate::commands::{create, running, sentence};
-use crate::process::{Ended, Landscape, client};
+use crate::process::{Ended, LANDSCAPE, Landscape, Process, client};
 use crate::verdict;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
@@ -56,6 +56,21 @@ async fn a_mix_of_writes_and_reads_with_repeated_requests_is_verified() {
     assert_eq!(none.stdout, "There are no dead letters.\n");
 }
 
+#[tokio::test]
+async fn a_terminal_shows_how_far_a_load_is() {
+    let (_folder, landscape) = running().await;
+    // Long enough for the line to be written anew.
+    let load = format!("{LANDSCAPE} load --products 600 --concurrency 4 --rate 400 --url {}", landscape.composite());
+    let ended = Process::start("/usr/bin/script", &["-qec", &load, "/dev/null"], &[("TERM", "xterm")]).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let measured = |line: &&str| line.contains("/600 accepted ") && !line.contains("accepted 0/s");
+    let line = ended.stdout.split('\r').rfind(measured).unwrap_or_default();
+    for part in ["/s p50 ", " p99 ", " ms, visible "] {
+        assert!(line.contains(part), "no {part:?} in {:?}", ended.stdout);
+    }
+    assert!(ended.stdout.contains("/600 verified"), "{:?}", ended.stdout);
+}
+
 /// A front of the composite service that lies about every request of which the number is a multiple of `every`.
 struct Front {
     composite: String,
@@ -72,24 +87,29 @@ enum Lie {
     Undelete,
     /// Shows a review twice.
     Double,
+    /// Knows no `Idempotency-Key`.
+    Forget,
 }
 
 async fn front(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let lied_about = match front.lie {
         Lie::Lose => Method::POST,
         Lie::Undelete => Method::DELETE,
-        Lie::Double => Method::GET,
+        Lie::Double | Lie::Forget => Method::GET,
     };
     let lies = parts.method == lied_about && front.number.fetch_add(1, Ordering::Relaxed) % front.every == 9;
-    if lies && front.lie != Lie::Double {
+    if lies && lied_about != Method::GET {
         return StatusCode::ACCEPTED.into_response();
+    }
+    if front.lie == Lie::Forget {
+        parts.headers.remove("idempotency-key");
     }
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let url = format!("{}{}", front.composite, parts.uri.path());
     let answer = client().request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
     let (status, mut body): (_, Bytes) = (answer.status(), answer.bytes().await.unwrap());
-    if lies && status == StatusCode::OK {
+    if lies && front.lie == Lie::Double && status == StatusCode::OK {
         let mut composite: Value = serde_json::from_slice(&body).unwrap();
         let reviews = composite["reviews"].as_array_mut().unwrap();
         reviews.extend(reviews.first().cloned());
@@ -105,7 +125,8 @@ async fn load_through(landscape: &Landscape, lie: Lie, every: u32) -> (Value, St
     let url = format!("http://{}", listener.local_addr().unwrap());
     let routes = Router::new().fallback(front).with_state(Arc::new(lying));
     let serving = tokio::spawn(async { axum::serve(listener, routes).await });
-    let load = "load --products 100 --concurrency 4 --mix 70,30,20 --sample 1000 --timeout 3 --json --url";
+    let load = "load --products 100 --concurrency 4 --mix 70,50,20 --duplicate 20% --sample 1000 --timeout 3 \
+                --json --url";
     let load: Vec<&str> = load.split(' ').chain([url.as_str()]).collect();
     let ended = landscape.command(std::path::Path::new("."), &load).await;
     serving.abort();
@@ -116,7 +137,13 @@ async fn load_through(landscape: &Landscape, lie: Lie, every: u32) -> (Value, St
 #[tokio::test]
 async fn a_landscape_that_lies_is_caught_and_what_it_did_is_named() {
     let (_folder, landscape) = running().await;
-    for (lie, every, kind) in [(Lie::Lose, 20, "lost"), (Lie::Undelete, 10, "stale"), (Lie::Double, 30, "doubled")] {
+    let lies = [
+        (Lie::Lose, 20, "lost"),
+        (Lie::Undelete, 10, "stale"),
+        (Lie::Double, 30, "doubled"),
+        (Lie::Forget, u32::MAX, "stale"),
+    ];
+    for (lie, every, kind) in lies {
         let (report, said) = load_through(&landscape, lie, every).await;
         let count = report[kind]["count"].as_u64().unwrap();
         assert!(count > 0 && said.contains(&format!("{count} {kind}")), "{said}{report:#}");

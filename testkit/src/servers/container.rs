@@ -2,6 +2,7 @@
 //! must be there anyway for that.
 
 use crate::reaper;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use uuid::Uuid;
@@ -70,7 +71,10 @@ impl Container {
 
 /// What `docker ARGUMENTS` prints.
 async fn docker(arguments: Vec<String>) -> Result<String, String> {
-    let ran = tokio::task::spawn_blocking(move || Command::new("docker").args(arguments).stdin(Stdio::null()).output());
+    // What is typed to end this process is not for it: it finishes what it was asked for.
+    let mut docker = Command::new("docker");
+    docker.args(arguments).process_group(0).stdin(Stdio::null());
+    let ran = tokio::task::spawn_blocking(move || docker.output());
     let output = ran.await.expect("the thread ends").map_err(|error| format!("docker cannot be run: {error}"))?;
     let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
     let said = said.trim().to_owned();

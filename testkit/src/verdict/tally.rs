@@ -3,7 +3,7 @@
 use super::{Found, Place};
 use crate::workload::{Key, Request, Write, text};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many troubles are told in words.
 const TOLD: usize = 10;
@@ -23,6 +23,9 @@ pub struct Tally {
     pub letters: u64,
     /// Events that were given up, and have taken effect since.
     pub replayed: u64,
+    /// Events that were given up for good, as somebody asked.
+    #[serde(default)]
+    pub dropped: u64,
     /// What was never asked for, or is not what its history leads to.
     pub strange: u64,
     /// The first troubles in words.
@@ -33,14 +36,18 @@ pub struct Tally {
 type Row = (i32, u32);
 
 impl Tally {
-    /// Compares what was `found` at `place` with the requests that were accepted.
-    pub fn of(found: &Found, place: &Place, keys: &[Key]) -> Self {
-        let mut tally = Self { letters: found.letters.len() as u64, replayed: found.replayed, ..Self::default() };
+    /// Compares what was `found` at `place` with the requests that were accepted. Of the events with ids in `dropped` somebody
+    /// asked that they be dropped: those that were have no effect.
+    pub fn of(found: &Found, place: &Place, keys: &[Key], dropped: &HashSet<String>) -> Self {
+        let dead = found.decided.iter().filter(|(id, outcome)| outcome == "dead" && dropped.contains(id));
+        let dropped: HashSet<&str> = dead.map(|(id, _)| id.as_str()).collect();
+        let mut tally = Self { letters: found.letters.len() as u64, dropped: dropped.len() as u64, ..Self::default() };
+        tally.replayed = found.closed.saturating_sub(tally.dropped);
         found.letters.iter().for_each(|letter| tally.tell(format!("the dead letter {letter:?}")));
-        let promised = promised(place, keys);
+        let promised = promised(place, keys, &dropped);
         let without_effect = tally.count_effects(found, &promised);
         tally.count_standing(found, &promised);
-        let undecided = tally.count_decisions(found, place, keys);
+        let undecided = tally.count_decisions(found, place, keys, &dropped);
         // An event that lost its effect and its decision was lost once.
         tally.lost = without_effect.max(undecided);
         tally
@@ -59,6 +66,7 @@ impl Tally {
         self.inverted += other.inverted;
         self.letters += other.letters;
         self.replayed += other.replayed;
+        self.dropped += other.dropped;
         self.strange += other.strange;
         other.told.into_iter().for_each(|trouble| self.tell(trouble));
     }
@@ -114,7 +122,7 @@ impl Tally {
     }
 
     /// Goes through the inbox; returns how many events were never decided on.
-    fn count_decisions(&mut self, found: &Found, place: &Place, keys: &[Key]) -> u64 {
+    fn count_decisions(&mut self, found: &Found, place: &Place, keys: &[Key], dropped: &HashSet<&str>) -> u64 {
         let mut decided: HashMap<&str, &str> = HashMap::new();
         for (id, outcome) in &found.decided {
             if decided.insert(id, outcome).is_some() {
@@ -128,6 +136,9 @@ impl Tally {
                 for id in write.message_ids(*key).remove(place.topic).unwrap_or_default() {
                     self.events += 1;
                     let outcome = decided.remove(&*id);
+                    if dropped.contains(&*id) {
+                        continue;
+                    }
                     if outcome != Some("applied") {
                         self.tell(format!("{id} of {write:?} of {key} was decided on as {outcome:?}"));
                     }
@@ -143,17 +154,24 @@ impl Tally {
     }
 }
 
-/// What has to happen to each row of a place, in order.
-fn promised(place: &Place, keys: &[Key]) -> BTreeMap<Row, Vec<String>> {
+/// What has to happen to each row of a place, in order, where the events with these ids have no effect. Who has created
+/// nothing deletes nothing.
+fn promised(place: &Place, keys: &[Key], dropped: &HashSet<&str>) -> BTreeMap<Row, Vec<String>> {
     let mut promised: BTreeMap<Row, Vec<String>> = BTreeMap::new();
     for Key { id, requests } in keys {
+        let mut standing = Vec::new();
         for Request { write, .. } in requests {
-            let (sign, version) = match *write {
-                Write::Create { version } => ('+', version),
-                Write::Delete { version } => ('-', version),
-            };
-            for part in 1..=(place.parts)(version) {
-                promised.entry((*id, part)).or_default().push(format!("{sign}{}", text(version)));
+            let mut happens =
+                |sign, part, version| promised.entry((*id, part)).or_default().push(format!("{sign}{}", text(version)));
+            match *write {
+                Write::Create { version } => {
+                    let ids = write.message_ids(*id).remove(place.topic).unwrap_or_default();
+                    for (part, _) in (1..).zip(ids).filter(|(_, id)| !dropped.contains(id.as_str())) {
+                        happens('+', part, version);
+                        standing.push(part);
+                    }
+                }
+                Write::Delete { version } => standing.drain(..).for_each(|part| happens('-', part, version)),
             }
         }
     }
@@ -173,7 +191,7 @@ mod tests {
         let history = ["+v1", "-v1", "+v2"].map(|change| (7, 1, change.to_owned())).into();
         let ids = writes.into_iter().flat_map(|write| write.message_ids(7).remove("products").unwrap());
         let decided = ids.map(|id| (id, "applied".to_owned())).collect();
-        (keys, Found { letters: Vec::new(), replayed: 0, history, standing: vec![(7, 1, "v2".to_owned())], decided })
+        (keys, Found { letters: Vec::new(), closed: 0, history, standing: vec![(7, 1, "v2".to_owned())], decided })
     }
 
     /// Lost, doubled, inverted, dead letters and strange things.
@@ -181,7 +199,7 @@ mod tests {
     fn counts(break_it: impl FnOnce(&mut Found), counts: [u64; 5]) {
         let (keys, mut found) = kept();
         break_it(&mut found);
-        let tally = Tally::of(&found, &PLACES[0], &keys);
+        let tally = Tally::of(&found, &PLACES[0], &keys, &HashSet::new());
         let counted = [tally.lost, tally.doubled, tally.inverted, tally.letters, tally.strange];
         assert_eq!((tally.events, counted), (3, counts), "{:?}", tally.told);
         assert_eq!((tally.is_clean(), tally.told.is_empty()), (counts == [0; 5], counts == [0; 5]), "{tally:?}");
@@ -217,10 +235,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_dropped_as_asked_has_no_effect_and_what_follows_has() {
+        let (keys, mut found) = kept();
+        let first = found.decided[0].0.clone();
+        found.decided[0].1 = "dead".to_owned();
+        found.closed = 3;
+        let asked = HashSet::from([first]);
+        let tally = Tally::of(&found, &PLACES[0], &keys, &asked);
+        assert_eq!((tally.strange, tally.is_clean()), (2, false), "it was dropped and has taken effect: {tally:?}");
+        found.history.drain(..2);
+        let tally = Tally::of(&found, &PLACES[0], &keys, &asked);
+        assert_eq!((tally.is_clean(), tally.events, tally.dropped, tally.replayed), (true, 3, 1, 2), "{tally:?}");
+        assert!(!Tally::of(&found, &PLACES[0], &keys, &HashSet::new()).is_clean(), "nobody had asked");
+        // Where it was replayed after all, it has its effect.
+        let (keys, found) = kept();
+        assert!(Tally::of(&found, &PLACES[0], &keys, &asked).is_clean());
+    }
+
+    #[test]
     fn tallies_add_up() {
         let (keys, mut found) = kept();
         found.history.remove(0);
-        let one = Tally::of(&found, &PLACES[0], &keys);
+        let one = Tally::of(&found, &PLACES[0], &keys, &HashSet::new());
         let mut both = one.clone();
         both.add(one);
         assert_eq!((both.events, both.lost, both.told.len()), (6, 2, 2));

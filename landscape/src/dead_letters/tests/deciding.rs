@@ -41,7 +41,14 @@ fn step(letters: &mut Vec<Value>) {
         }
         "invalid" if replay => {
             letters[at]["kind"] = "invalid".into();
+            letters[at]["generation"] = 1.into();
             letters[at]["wanted"] = Value::Null;
+        }
+        "makes another invalid" => {
+            letters.remove(at);
+            let mut live = letter(100);
+            (live["key"], live["kind"]) = (key, "invalid".into());
+            letters.push(live);
         }
         _ => drop(letters.remove(at)),
     }
@@ -210,6 +217,36 @@ async fn who_is_asked_gives_up_what_he_was_told_of_and_nothing_else() {
     assert!(ended.starts_with("away at http://127.0.0.1:9 cannot be reached: Connection refused"), "{ended}");
     assert!(ended.contains("\n1 dead letters that park a key are left"), "{ended}");
     assert_eq!(all.lock().unwrap()[0]["cause"], "late");
+}
+
+#[tokio::test]
+async fn what_arrives_invalid_meanwhile_is_not_of_the_replay() {
+    for scope in ["--all", "--key 1"] {
+        let all = letters(&[(1, "failed", "makes another invalid"), (1, "invalid", "a"), (1, "parked", "invalid")]);
+        all.lock().unwrap()[1]["generation"] = 2.into();
+        let services = all_of(&[("product", deciding(&all).await)]).with(Token::new(TOKEN));
+        let (said, ended) = run(&services, Verb::Replay, &format!("{scope} --json")).await;
+        let outcome: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&outcome["done"], &outcome["invalid"]), (&1.into(), &1.into()), "{scope}");
+        assert!(ended.unwrap_err().starts_with("1 were found invalid and stay"));
+        assert_eq!(all.lock().unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_letters_is_named_and_who_has_none_is_no_row() {
+    let (product, review) = (letters(&[(1, "failed", "a")]), letters(&[(2, "invalid", "b")]));
+    let addresses = vec![("product", deciding(&product).await), ("review", deciding(&review).await)];
+    let services = all_of(&addresses).with(Token::new(TOKEN));
+    for (verb, key) in [(Verb::Replay, 99), (Verb::Drop, 2)] {
+        let (said, ended) = run(&services, verb, &format!("--key {key}")).await;
+        let sentence = format!("no service has dead letters that park key {key}");
+        assert_eq!((said.as_str(), ended), ("", Err(sentence)));
+    }
+    let (said, ended) = run(&services, Verb::Replay, "--key 1").await;
+    assert_eq!((said.lines().count(), ended), (2, Ok(())), "{said}");
+    let again = run(&services, Verb::Replay, "--key 1").await.1;
+    assert_eq!(again.unwrap_err(), "no service has dead letters that park key 1");
 }
 
 #[tokio::test]

@@ -11,22 +11,19 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use testkit::verdict::Tally;
 
-/// A fault that has happened.
+/// A fault that begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Struck {
-    /// When it began.
     pub(crate) at: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) targets: Vec<String>,
-    /// How many events waited for whom it hit.
-    pub(crate) waiting: u64,
+    /// How many events waited for whom it hit; nothing where the database was away, and nobody could count.
+    pub(crate) waiting: Option<u64>,
     /// How many requests had no answer yet.
     pub(crate) under_way: u64,
-    /// How many seconds after the end of its strike everything was as before.
-    pub(crate) recovered: f64,
 }
 
-/// What a run that has come to its end adds up to.
+/// What a run adds up to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Total {
     pub(crate) at: Timestamp,
@@ -45,23 +42,26 @@ pub(crate) struct Total {
 pub(crate) struct OfKind {
     pub(crate) count: u64,
     /// The fewest events that waited for whom one hit.
-    pub(crate) least_waiting: u64,
+    pub(crate) least_waiting: Option<u64>,
     /// The longest time to recover, in seconds.
     pub(crate) longest: f64,
 }
 
 impl OfKind {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.least_waiting =
-            if self.count == 0 { other.least_waiting } else { self.least_waiting.min(other.least_waiting) };
+        self.least_waiting = self.least_waiting.into_iter().chain(other.least_waiting).min();
         self.count += other.count;
         self.longest = self.longest.max(other.longest);
     }
 }
 
-impl From<&Struck> for OfKind {
-    fn from(struck: &Struck) -> Self {
-        Self { count: 1, least_waiting: struck.waiting, longest: struck.recovered }
+impl Total {
+    /// Adds the faults of a strike, after which everything was as before in so many seconds.
+    pub(crate) fn add(&mut self, struck: &[Struck], recovered: f64) {
+        for Struck { kind, waiting, .. } in struck {
+            let one = OfKind { count: 1, least_waiting: *waiting, longest: recovered };
+            self.kinds.entry(*kind).or_default().add(&one);
+        }
     }
 }
 
@@ -69,6 +69,21 @@ impl From<&Struck> for OfKind {
 #[serde(rename_all = "lowercase")]
 enum Line {
     Fault(Struck),
+    /// The harness itself ended a server that had not come back by itself.
+    Restarted {
+        at: Timestamp,
+        server: String,
+    },
+    /// Everybody has, from the faults before this line, in so many seconds after the last of them.
+    Recovered {
+        at: Timestamp,
+        seconds: f64,
+    },
+    /// The run ended without a total.
+    Broken {
+        at: Timestamp,
+        why: String,
+    },
     Total(Total),
 }
 
@@ -107,8 +122,21 @@ impl Journal {
         Ok(Self { file: Some(file), totals })
     }
 
-    pub(crate) fn fault(&mut self, struck: &Struck) -> Result<()> {
+    /// Before the fault happens: what keeps the landscape from recovering has to be here.
+    pub(crate) fn begins(&self, struck: &Struck) -> Result<()> {
         self.write(&Line::Fault(struck.clone()))
+    }
+
+    pub(crate) fn restarted(&self, server: &str) -> Result<()> {
+        self.write(&Line::Restarted { at: Timestamp::now(), server: server.to_owned() })
+    }
+
+    pub(crate) fn recovered(&self, seconds: f64) -> Result<()> {
+        self.write(&Line::Recovered { at: Timestamp::now(), seconds })
+    }
+
+    pub(crate) fn broken(&self, why: &str) -> Result<()> {
+        self.write(&Line::Broken { at: Timestamp::now(), why: why.to_owned() })
     }
 
     pub(crate) fn end(&mut self, total: Total) -> Result<()> {
@@ -117,11 +145,11 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, line: &Line) -> Result<()> {
-        if let Some(file) = &mut self.file {
-            writeln!(file, "{}", serde_json::to_string(line)?).context("the journal cannot be written")?;
-        }
-        Ok(())
+    fn write(&self, line: &Line) -> Result<()> {
+        let Some(mut file) = self.file.as_ref() else { return Ok(()) };
+        // At once, since faults begin side by side.
+        let line = serde_json::to_string(line)? + "\n";
+        file.write_all(line.as_bytes()).context("the journal cannot be written")
     }
 }
 
@@ -145,14 +173,16 @@ mod tests {
             at: Timestamp::now(),
             kind: Kind::Kill,
             targets: vec!["product-0".to_owned()],
-            waiting: 3,
+            waiting: Some(3),
             under_way: 4,
-            recovered: 0.5,
         };
         let mut journal = Journal::open(Some(&path), 1, ON).unwrap();
-        journal.fault(&struck).unwrap();
+        journal.begins(&struck).unwrap();
+        journal.recovered(0.5).unwrap();
         journal.end(total(1)).unwrap();
-        journal.fault(&struck).unwrap();
+        journal.begins(&struck).unwrap();
+        journal.restarted("Kafka").unwrap();
+        journal.broken("it did not recover").unwrap();
         write!(journal.file.as_ref().unwrap(), "{{\"fault\":{{").unwrap();
 
         let mut journal = Journal::open(Some(&path), 2, ON).unwrap();

@@ -19,25 +19,28 @@ mod servers;
 mod services;
 mod strike;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use jiff::Timestamp;
-use journal::{Journal, OfKind, Struck, Total};
+use journal::{Journal, Total};
 use plan::{Field, Kind, Plan};
-use report::Report;
+use report::{BrokenOff, Report};
 use servers::{Binder, Database};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use strike::{Load, UnderLoad};
+use testkit::verdict::Tally;
+use tokio_util::sync::CancellationToken;
 
 /// Puts a landscape under load, lets its services, servers, networks and disks fail, and counts what that has cost.
 ///
 /// The services are the programs beside this one (cargo build --workspace --bins), two instances of each core service;
 /// brokers and PostgreSQL are containers. Every fault begins while events wait for whom it hits. The run ends when it is
 /// as long, as full of faults and as large as asked for, and the last fault has recovered: with an error if anything was
-/// lost, doubled, put out of order or given up, or recovered too late.
+/// lost, doubled, put out of order or given up, or recovered too late. Ctrl-C ends it likewise, only sooner; what does not
+/// recover ends it at once.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
@@ -100,7 +103,15 @@ async fn run(options: Options) -> Result<()> {
     let servers = landscape.servers.names();
     let field = Field { servers, has_application: on.0 == Binder::RabbitMq, kinds };
     let plan = Plan::new(field, seed).context("none of these kinds can happen here")?;
-    let total = endure(landscape, plan, (seed, on), &options, &mut journal).await?;
+    let (binder, database) = on;
+    let (kinds, tally) = (BTreeMap::new(), Tally::default());
+    let mut total =
+        Total { at: Timestamp::now(), seed, binder, database, seconds: 0.0, kinds, requests: [0; 3], tally };
+    if let Err(error) = endure(landscape, plan, &options, &journal, &mut total).await {
+        println!("\n{}", BrokenOff(&total));
+        journal.broken(&format!("{error:#}"))?;
+        return Err(error);
+    }
     journal.end(total)?;
 
     let report = Report(&journal.totals);
@@ -112,37 +123,56 @@ async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Lets it happen until there was enough of it, and compares.
+/// Lets it happen until there was enough of it, and compares; notes in `total` what there was until then.
 async fn endure(
-    mut landscape: UnderLoad,
-    mut plan: Plan,
-    (seed, (binder, database)): (u64, (Binder, Database)),
+    landscape: UnderLoad,
+    plan: Plan,
     options: &Options,
-    journal: &mut Journal,
-) -> Result<Total> {
-    let started = Instant::now();
-    let least = Duration::try_from_secs_f64(60.0 * options.minutes)?;
-    let mut kinds: BTreeMap<Kind, OfKind> = BTreeMap::new();
-    let mut faults = 0;
-    while started.elapsed() < least || faults < options.faults || landscape.clients.events() < options.events {
-        for struck in landscape.strike(&plan.strike()).await? {
-            journal.fault(&struck)?;
-            tell(&struck, landscape.clients.events());
-            kinds.entry(struck.kind).or_default().add(&OfKind::from(&struck));
-            faults += 1;
-        }
+    journal: &Journal,
+    total: &mut Total,
+) -> Result<()> {
+    let enough = CancellationToken::new();
+    let trouble = landscape.clients.trouble();
+    tokio::select! {
+        biased;
+        trouble = trouble => bail!("a client could not go on: {trouble}"),
+        interrupted = interrupted_twice(&enough) => interrupted,
+        ended = until_enough(landscape, plan, (options, &enough), journal, total) => ended,
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let clients = &landscape.clients;
-    let requests = [clients.answered(), clients.refused(), clients.unanswered()];
-    let tally = landscape.verdict().await?;
-    Ok(Total { at: Timestamp::now(), seed, binder, database, seconds, kinds, requests, tally })
 }
 
-fn tell(Struck { at, kind, targets, waiting, under_way, recovered }: &Struck, events: u64) {
-    println!(
-        "{at:.0} {kind} {}: {waiting} events waiting and {under_way} requests under way, all well after {recovered:.1} s, \
-         {events} events so far",
-        targets.join(" ")
-    );
+async fn until_enough(
+    mut landscape: UnderLoad,
+    mut plan: Plan,
+    (options, enough): (&Options, &CancellationToken),
+    journal: &Journal,
+    total: &mut Total,
+) -> Result<()> {
+    let started = Instant::now();
+    let least = Duration::try_from_secs_f64(60.0 * options.minutes)?;
+    let mut faults = 0;
+    while !enough.is_cancelled()
+        && (started.elapsed() < least || faults < options.faults || landscape.clients.events() < options.events)
+    {
+        let (struck, recovered) = landscape.strike(&plan.strike(), journal).await?;
+        journal.recovered(recovered)?;
+        let clients = &landscape.clients;
+        println!("{:.0} all well after {recovered:.1} s, {} events so far", Timestamp::now(), clients.events());
+        faults += struck.len() as u64;
+        total.add(&struck, recovered);
+        total.seconds = started.elapsed().as_secs_f64();
+        total.requests = [clients.answered(), clients.refused(), clients.unanswered()];
+    }
+    total.tally = landscape.verdict().await?;
+    total.at = Timestamp::now();
+    Ok(())
+}
+
+/// Wants no more strikes when interrupted once; ends when that happens again.
+async fn interrupted_twice(enough: &CancellationToken) -> Result<()> {
+    tokio::signal::ctrl_c().await?;
+    println!("this strike is the last one; Ctrl-C once more ends at once");
+    enough.cancel();
+    tokio::signal::ctrl_c().await?;
+    bail!("interrupted before everything was compared")
 }

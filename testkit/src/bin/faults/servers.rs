@@ -1,8 +1,10 @@
 //! The servers of a landscape, each behind a network and on a disk of its own that can fail.
 
+use crate::journal::Journal;
 use crate::plan::{BROKER, DATA, DATABASE};
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 use testkit::servers::container::Container;
 use testkit::servers::{Kafka, Own, Postgres, RabbitMq};
 use testkit::verdict::{PLACES, Place};
-use testkit::{Disk, Proxy, eventually};
+use testkit::{Disk, Proxy, within};
 use tokio::time::timeout;
 
 /// How long a server may take until it answers again.
@@ -195,12 +197,13 @@ impl Server {
 
     /// Waits until it answers, and starts it as often as it ends meanwhile; some end when their disk is full. One that runs
     /// and does not answer any more is killed first, as whoever looks after it would do.
-    pub(crate) async fn until_up(&self) {
-        let mut since = Instant::now();
-        eventually(START, "the server answers", async || {
+    pub(crate) async fn until_up(&self, journal: &Journal) -> Result<()> {
+        let (name, mut since) = (self.name(), Instant::now());
+        within(START, &format!("{name} answers"), async || {
             if since.elapsed() > STUCK {
                 since = Instant::now();
-                eprintln!("a server does not come back by itself: it is killed and started again");
+                println!("{:.0} {name} does not come back by itself: it is killed and started again", Timestamp::now());
+                journal.restarted(name).map_err(|error| format!("{error:#}"))?;
                 self.container().command("kill").await?;
             }
             // One that runs stays as it is.
@@ -214,7 +217,15 @@ impl Server {
             };
             timeout(ATTEMPT, answers).await.unwrap_or_else(|_| Err("no answer".to_owned()))
         })
-        .await;
+        .await
+    }
+
+    fn name(&self) -> &'static str {
+        match &self.own {
+            Any::Postgres(_) => "PostgreSQL",
+            Any::RabbitMq(_) => "RabbitMQ",
+            Any::Kafka(_) => "Kafka",
+        }
     }
 
     fn container(&self) -> &Container {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use testkit::workload::Random;
-use testkit::{SOON, eventually, reaper};
+use testkit::{SOON, reaper, within};
 use tokio::net::TcpListener;
 
 /// All of them. They are killed when this is dropped, or when this process ends: killed, too.
@@ -64,7 +64,7 @@ impl Services {
             all.start_again(name)?;
         }
         for name in ports.keys() {
-            all.until_ready(name).await;
+            all.until_ready(name).await?;
         }
         Ok(all)
     }
@@ -115,18 +115,18 @@ impl Services {
     }
 
     /// Waits until it is ready.
-    pub(crate) async fn until_ready(&self, name: &str) {
+    pub(crate) async fn until_ready(&self, name: &str) -> Result<()> {
         let url = format!("{}/actuator/health/readiness", self.url(name));
-        let http = reqwest::Client::builder().no_proxy().timeout(SOON).build().expect("a client");
-        eventually(6 * SOON, &format!("{name} is ready"), async || {
+        let http = reqwest::Client::builder().no_proxy().timeout(SOON).build()?;
+        within(6 * SOON, &format!("{name} is ready"), async || {
             if let Err(ended) = self.runs(name) {
-                panic!("{ended:#}");
+                return Ok(Err(ended));
             }
             let answer = http.get(&url).send().await.map_err(|error| format!("{error:?}"))?;
             let status = answer.status();
-            if status.is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
+            if status.is_success() { Ok(Ok(())) } else { Err(answer.text().await.unwrap_or_default()) }
         })
-        .await;
+        .await?
     }
 
     /// Fails if one has ended by itself.
@@ -142,7 +142,7 @@ impl Services {
         }
         for name in self.names() {
             let what = format!("{name} ends");
-            let status = eventually(2 * SOON, &what, async || self.ended(name).ok_or("no end of it")).await;
+            let status = within(2 * SOON, &what, async || self.ended(name).ok_or("no end of it")).await?;
             ensure!(status.success(), "{name} ended with {status} after SIGTERM; its last words: {}", self.said(name));
         }
         Ok(())

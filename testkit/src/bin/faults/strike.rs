@@ -1,35 +1,40 @@
 //! A landscape under load, what is done to it, and how long it takes to recover.
 
-use crate::journal::Struck;
+use crate::journal::{Journal, Struck};
 use crate::letters;
 use crate::plan::{BROKER, CLIENTS, COMPOSITE, DATA, DATABASE, Fault, Kind, REGISTRY};
 use crate::servers::{Binder, Database, Server, Servers};
 use crate::services::Services;
-use anyhow::{Context, Result, anyhow, ensure};
-use futures_util::future::{join_all, try_join_all};
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use futures_util::future::{try_join_all, try_join3};
 use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::Value;
-use shared::messaging::TopicGroup;
 use shared::service::config::{Config, Variables};
 use shared::service::platform::Platform;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::verdict::{Found, PLACES, Tally, history, refusal};
+use testkit::verdict::waiting::waiting;
+use testkit::verdict::{Found, PLACES, Place, Tally, history, refusal};
 use testkit::workload::{Clients, Key, recommendations, reviews};
-use testkit::{Proxy, eventually, reaper};
+use testkit::{Proxy, reaper, within};
 use tokio::time::timeout;
 
 /// Where the keys of the marks begin: no client gets there.
 const MARKS: i32 = 1_000_000_000;
-/// How long a look at what waits may take; a broker that is away has no answer.
+/// How long a look at what waits may take; a database that is away has no answer.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long it is waited for what takes long on a busy machine.
 const LATE: Duration = Duration::from_secs(180);
 /// Batches small enough that kills fall between them.
 const BATCH: &str = "100";
+
+/// How many events wait: for each of [`PLACES`], in its two partitions.
+type Undecided = [[u64; 2]; 3];
 
 /// Who sends the load.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub(crate) struct UnderLoad {
     /// Looks at the broker from outside.
     outside: Platform,
     marks: Vec<Key>,
+    /// The ids of events that may have been dropped.
+    dropped: Mutex<HashSet<String>>,
     http: Client,
     data: PathBuf,
     // The last: what uses it ends before it.
@@ -90,6 +97,7 @@ impl UnderLoad {
             servers,
             outside,
             marks: Vec::new(),
+            dropped: Mutex::default(),
             http,
             data,
             _folder: (folder, held),
@@ -98,41 +106,46 @@ impl UnderLoad {
         Ok(landscape)
     }
 
-    /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered.
-    pub(crate) async fn strike(&mut self, faults: &[Fault]) -> Result<Vec<Struck>> {
-        let waiting = eventually(LATE, "events wait", async || {
-            let groups = self.groups().await?;
-            let waiting: Vec<_> = faults.iter().map(|fault| self.waiting(fault, &groups)).collect();
-            if waiting.contains(&0) { Err(format!("{waiting:?} for {faults:?}")) } else { Ok(waiting) }
-        });
-        let waiting = waiting.await;
-        let suffered = faults.iter().zip(&waiting).map(|(fault, waiting)| self.suffer(fault, *waiting));
+    /// Lets these happen side by side, each while events wait for whom it hits, and waits until everybody has recovered;
+    /// returns how many seconds that took.
+    pub(crate) async fn strike(&mut self, faults: &[Fault], journal: &Journal) -> Result<(Vec<Struck>, f64)> {
+        let suffered = faults.iter().map(|fault| self.suffer(fault, journal));
         let suffered = try_join_all(suffered).await?;
         let ended = suffered.iter().map(|(_, ended)| *ended).max().context("a strike without faults")?;
         self.until_recovered().await?;
         let recovered = ended.elapsed().as_secs_f64();
-        Ok(suffered.into_iter().map(|(struck, _)| Struck { recovered, ..struck }).collect())
+        Ok((suffered.into_iter().map(|(struck, _)| struck).collect(), recovered))
     }
 
-    /// Begins a fault and ends it; `before` is what waited before the first of the strike.
-    async fn suffer(&self, fault: &Fault, before: u64) -> Result<(Struck, Instant)> {
+    /// Begins a fault when events wait, and ends it.
+    async fn suffer(&self, fault: &Fault, journal: &Journal) -> Result<(Struck, Instant)> {
         tokio::time::sleep(Duration::from_millis(fault.after)).await;
-        let waiting = if fault.after == 0 { before } else { self.still_waiting(fault, before).await };
-        let (at, under_way) = (Timestamp::now(), self.clients.under_way());
+        let waiting = self.until_waiting(fault).await?;
+        let struck = Struck {
+            at: Timestamp::now(),
+            kind: fault.kind,
+            targets: fault.targets.iter().map(|&target| target.to_owned()).collect(),
+            waiting,
+            under_way: self.clients.under_way(),
+        };
+        journal.begins(&struck)?;
+        tell(&struck);
         self.begin(fault).await.with_context(|| format!("{fault:?} cannot begin"))?;
         tokio::time::sleep(Duration::from_millis(fault.lasts)).await;
+        for target in fault.targets.iter().filter(|_| fault.kind == Kind::Refuse) {
+            letters::arise(&self.tables(target)?).await;
+        }
         let ended = Instant::now();
-        self.end(fault).await.with_context(|| format!("{fault:?} cannot end"))?;
-        let targets = fault.targets.iter().map(|&target| target.to_owned()).collect();
-        Ok((Struck { at, kind: fault.kind, targets, waiting, under_way, recovered: 0.0 }, ended))
+        self.end(fault, journal).await.with_context(|| format!("{fault:?} cannot end"))?;
+        Ok((struck, ended))
     }
 
-    /// Waits until events wait in the middle of a strike, and returns how many.
-    async fn still_waiting(&self, fault: &Fault, before: u64) -> u64 {
-        eventually(LATE, "events wait", async || {
-            // Where another fault keeps the broker from answering, nothing that waited has gone.
-            let waiting = self.groups().await.map_or(before, |groups| self.waiting(fault, &groups));
-            if waiting > 0 { Ok(waiting) } else { Err(format!("nothing for {fault:?}")) }
+    /// Waits until events wait, and returns how many; nothing where another fault keeps the database
+    /// from saying so.
+    async fn until_waiting(&self, fault: &Fault) -> Result<Option<u64>> {
+        within(LATE, "events wait", async || match self.waiting(fault, self.undecided().await) {
+            Some(0) => Err(format!("nothing for {fault:?}")),
+            waiting => Ok(waiting),
         })
         .await
     }
@@ -152,31 +165,35 @@ impl UnderLoad {
                 Kind::Part => self.network(target)?.hold(),
                 Kind::Swallow => self.network(target)?.swallow(),
                 Kind::FullDisk => self.servers.disk(target).context("there is no such disk")?.fill()?,
-                Kind::Refuse => letters::refuse(&self.tables(target)?, fault.lasts).await,
+                Kind::Refuse => letters::refuse(&self.tables(target)?, &self.clients.hot(), fault.lasts).await?,
                 Kind::StopApplication => self.server(target)?.control("stop_app").await?,
             }
         }
         Ok(())
     }
 
-    async fn end(&self, fault: &Fault) -> Result<()> {
+    async fn end(&self, fault: &Fault, journal: &Journal) -> Result<()> {
         for &target in &fault.targets {
             match fault.kind {
                 Kind::Kill => self.services.start_again(target)?,
                 Kind::Pause | Kind::Zombie => self.services.go_on(target)?,
-                Kind::KillServer => self.server(target)?.until_up().await,
+                Kind::KillServer => self.server(target)?.until_up(journal).await?,
                 Kind::PauseServer => self.server(target)?.command("unpause").await?,
                 Kind::Cut => {}
                 Kind::Part | Kind::Swallow => self.network(target)?.recover(),
                 Kind::FullDisk => {
                     self.servers.disk(target).context("there is no such disk")?.free()?;
                     if let Some(server) = self.servers.server(target) {
-                        server.until_up().await;
+                        server.until_up(journal).await?;
                     }
                 }
                 Kind::Refuse => {
                     let instances = [0, 1].map(|index| self.services.url(&format!("{target}-{index}")));
-                    letters::replay(&self.http, &self.tables(target)?, &instances).await;
+                    if fault.lasts.is_multiple_of(2) {
+                        let dropped = letters::drop_some(&self.http, &instances).await?;
+                        self.dropped.lock().expect("nobody panics with it").extend(dropped);
+                    }
+                    letters::replay(&self.http, &self.tables(target)?, &instances).await?;
                 }
                 Kind::StopApplication => self.server(target)?.control("start_app").await?,
                 Kind::Everything if self.servers.names().contains(&target) => {}
@@ -184,7 +201,7 @@ impl UnderLoad {
             }
         }
         if fault.kind == Kind::Everything {
-            join_all(self.servers.all().map(Server::until_up)).await;
+            try_join_all(self.servers.all().map(|server| server.until_up(journal))).await?;
         }
         Ok(())
     }
@@ -207,56 +224,61 @@ impl UnderLoad {
     }
 
     /// How many events wait for those whom `fault` hits, or requests that are to become events.
-    fn waiting(&self, fault: &Fault, groups: &[TopicGroup]) -> u64 {
-        let under_way = self.clients.under_way();
+    fn waiting(&self, fault: &Fault, undecided: Option<Undecided>) -> Option<u64> {
+        let all = |undecided: Undecided| undecided.iter().flatten().sum();
         let counts = fault.targets.iter().map(|target| match *target {
-            COMPOSITE | CLIENTS => under_way,
-            BROKER | DATABASE | DATA | REGISTRY => groups.iter().map(|group| group.lag.unsigned_abs()).sum(),
-            core => groups.iter().filter(|group| self.is_for(core, group)).map(|group| group.lag.unsigned_abs()).sum(),
+            COMPOSITE | CLIENTS => Some(self.clients.under_way()),
+            BROKER | DATABASE | DATA | REGISTRY => undecided.map(all),
+            core => undecided.and_then(|undecided| self.waiting_for(core, &undecided)),
         });
         // Of several, each has something to lose.
-        counts.min().unwrap_or(0)
+        counts.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
-    /// Whether a partition is one of the service `core`, or the one that this instance prefers. Kafka shares them as it likes.
-    fn is_for(&self, core: &str, group: &TopicGroup) -> bool {
+    /// Likewise for a service or an instance of it, which has the partition of its number.
+    fn waiting_for(&self, core: &str, undecided: &Undecided) -> Option<u64> {
         let (service, index) = core.split_once('-').map_or((core, None), |(service, index)| (service, Some(index)));
-        let place = PLACES.iter().find(|place| place.service == service);
-        let obeys_numbers = self.outside.binder.name() != "kafka";
-        place.is_some_and(|place| place.group == group.group)
-            && index.is_none_or(|index| !obeys_numbers || index == group.partition.to_string())
+        let [even, odd] = undecided[PLACES.iter().position(|place| place.service == service)?];
+        match index {
+            None => Some(even + odd),
+            // Kafka shares partitions as it likes.
+            Some(_) if self.outside.binder.name() == "kafka" => Some(even.min(odd)),
+            Some("0") => Some(even),
+            Some(_) => Some(odd),
+        }
     }
 
-    /// How far the groups of the services are behind, or why that is not known.
-    async fn groups(&self) -> Result<Vec<TopicGroup>, String> {
-        let topics = timeout(LOOK, self.outside.binder.topics()).await.map_err(|_| "no answer".to_owned())?;
-        let topics = topics.map_err(|error| format!("{error:?}"))?;
-        let ours = |group: &TopicGroup| PLACES.iter().any(|place| place.group == group.group);
-        Ok(topics.into_iter().flat_map(|topic| topic.groups).filter(ours).collect())
+    /// What was accepted lately and has not been decided on, where the databases say so.
+    async fn undecided(&self) -> Option<Undecided> {
+        let of = async |place: &Place| {
+            waiting(&self.servers.tables(place, &self.data), || self.clients.latest(place.topic)).await
+        };
+        let [products, recommendations, reviews] = PLACES.each_ref().map(of);
+        timeout(LOOK, try_join3(products, recommendations, reviews)).await.ok()?.ok().map(Into::into)
     }
 
     /// Waits until all are well, and what is accepted now has taken effect in every partition: so has then what was
     /// accepted before.
     async fn until_recovered(&mut self) -> Result<()> {
-        join_all(self.services.names().map(|name| self.services.until_ready(name))).await;
-        eventually(LATE, "the landscape is well", async || {
+        try_join_all(self.services.names().map(|name| self.services.until_ready(name))).await?;
+        within(LATE, "the landscape is well", async || {
             let health = self.get("/actuator/health").await?;
             if health["status"] == "UP" { Ok(()) } else { Err(health.to_string()) }
         })
-        .await;
+        .await?;
         // Keys are even or odd, and so are the partitions.
         let next = MARKS + i32::try_from(self.marks.len())?;
-        let marks = join_all([next, next + 1].map(|id| self.clients.mark(id))).await;
+        let marks = try_join_all([next, next + 1].map(|id| self.clients.mark(id))).await.map_err(Error::msg)?;
         for mark in &marks {
             let path = format!("/product-composite/{}", mark.id);
-            eventually(LATE, "what was accepted now is there", async || {
+            within(LATE, "what was accepted now is there", async || {
                 let product = self.get(&path).await?;
                 let count = |part: &str| product[part].as_array().map_or(0, Vec::len);
                 let parts = (recommendations(1) as usize, reviews(1) as usize);
                 let whole = (count("recommendations"), count("reviews")) == parts;
                 if whole { Ok(()) } else { Err(product.to_string()) }
             })
-            .await;
+            .await?;
         }
         self.marks.extend(marks);
         self.services.all_run()
@@ -269,26 +291,33 @@ impl UnderLoad {
 
     /// Ends the load and the services, and compares everything with what was accepted.
     pub(crate) async fn verdict(self) -> Result<Tally> {
-        let mut keys = self.clients.finish().await;
+        let mut keys = self.clients.finish().await.map_err(Error::msg)?;
         keys.extend(self.marks);
         let binder = &self.outside.binder;
-        eventually(LATE, "the groups have settled everything", async || {
+        within(LATE, "the groups have settled everything", async || {
             let topics = binder.topics().await.map_err(|error| format!("{error:?}"))?;
             let groups = topics.iter().flat_map(|topic| &topic.groups);
             let behind: Vec<_> =
                 groups.filter(|at| at.lag > 0 && PLACES.iter().any(|place| place.group == at.group)).collect();
             if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}")) }
         })
-        .await;
+        .await?;
         self.services.end().await?;
+        let dropped = self.dropped.into_inner()?;
         let mut tally = Tally::default();
         for place in &PLACES {
             let found = Found::read(place, &self.servers.tables(place, &self.data)).await;
-            tally.add(Tally::of(&found, place, &keys));
+            tally.add(Tally::of(&found, place, &keys, &dropped));
         }
         ensure!(tally.events > 0, "nothing was accepted: that proves nothing");
         Ok(tally)
     }
+}
+
+fn tell(Struck { at, kind, targets, waiting, under_way }: &Struck) {
+    let targets = targets.join(" ");
+    let waiting = waiting.map_or_else(|| "nobody knows how many".to_owned(), |waiting| waiting.to_string());
+    println!("{at:.0} {kind} {targets}: {waiting} events waiting and {under_way} requests under way");
 }
 
 async fn outside(servers: &Servers, data: &Path) -> Result<Platform> {
