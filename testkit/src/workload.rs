@@ -4,10 +4,10 @@
 //! key is known. A request whose answer never comes is sent again with its `Idempotency-Key` until it is accepted; and
 //! now and then a copy of a request that was accepted long ago is sent once more. Neither may do harm.
 
+mod write;
+
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde_json::json;
-use shared::messaging::ids::MessageIds;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+pub use write::{Ids, Write, recommendations, reviews, text};
 
 /// How long a request may take until it is accepted, sent again and again: somewhat longer than several servers in a row
 /// take to come back on a busy machine. It is there to end what would never end.
@@ -22,9 +23,6 @@ const ACCEPTED: Duration = Duration::from_secs(400);
 /// How long to wait before a request is sent again: to one who said so, and where nobody was.
 const REFUSED: Duration = Duration::from_millis(100);
 const NOBODY: Duration = Duration::from_millis(10);
-
-/// The ids of messages, by topic.
-pub type Ids = BTreeMap<&'static str, Vec<String>>;
 
 /// How many requests [`Clients::latest`] remembers.
 const LATEST: usize = 200;
@@ -47,87 +45,6 @@ pub struct Request {
     pub accepted: u32,
     /// How often it was sent and nobody knows what came of it.
     pub unanswered: u32,
-}
-
-/// What a request asks for. A key has a new version whenever it is created.
-#[derive(Debug, Clone, Copy)]
-pub enum Write {
-    /// The version is to be there.
-    Create {
-        /// Its number, from 1.
-        version: u32,
-    },
-    /// The version is to be there no longer.
-    Delete {
-        /// Its number.
-        version: u32,
-    },
-}
-
-/// How many recommendations a version has: the next one has another number of them.
-pub fn recommendations(version: u32) -> u32 {
-    version % 3
-}
-
-/// How many reviews a version has.
-pub fn reviews(version: u32) -> u32 {
-    (version + 1) % 4
-}
-
-/// The text that names a version, in the product and in each of its parts.
-pub fn text(version: u32) -> String {
-    format!("v{version}")
-}
-
-impl Write {
-    fn idempotency_key(self, id: i32) -> String {
-        format!("{id} {self:?}")
-    }
-
-    fn body(self, id: i32) -> Option<String> {
-        let Self::Create { version } = self else { return None };
-        let text = text(version);
-        let recommendations: Vec<_> = (1..=recommendations(version))
-            .map(|number| json!({"recommendationId": number, "author": "a", "rate": 1, "content": text}))
-            .collect();
-        let reviews: Vec<_> = (1..=reviews(version))
-            .map(|number| json!({"reviewId": number, "author": "a", "subject": "s", "content": text}))
-            .collect();
-        let body = json!({
-            "productId": id, "name": text, "weight": version, "recommendations": recommendations, "reviews": reviews
-        });
-        Some(body.to_string())
-    }
-
-    /// How many events it makes.
-    pub fn events(self) -> u64 {
-        self.counts().into_iter().map(u64::from).sum()
-    }
-
-    /// How many events it makes of products, recommendations and reviews.
-    fn counts(self) -> [u32; 3] {
-        match self {
-            Self::Create { version } => [1, recommendations(version), reviews(version)],
-            Self::Delete { .. } => [1, 1, 1],
-        }
-    }
-
-    /// The ids that its messages have, by topic.
-    pub fn message_ids(self, id: i32) -> Ids {
-        let key = self.idempotency_key(id);
-        let ids = match self.body(id) {
-            Some(body) => MessageIds::of_request(&key, "POST", "/product-composite", body.as_bytes()),
-            None => MessageIds::of_request(&key, "DELETE", &format!("/product-composite/{id}"), b""),
-        };
-        let mut positions = 0..;
-        ["products", "recommendations", "reviews"]
-            .into_iter()
-            .zip(self.counts())
-            .map(|(topic, count)| {
-                (topic, positions.by_ref().take(count as usize).map(|at| ids.id(topic, at)).collect())
-            })
-            .collect()
-    }
 }
 
 /// The clients at work.

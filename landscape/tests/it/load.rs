@@ -140,7 +140,7 @@ async fn a_landscape_that_lies_is_caught_and_what_it_did_is_named() {
     let lies = [
         (Lie::Lose, 20, "lost"),
         (Lie::Undelete, 10, "stale"),
-        (Lie::Double, 30, "doubled"),
+        (Lie::Double, 10, "doubled"),
         (Lie::Forget, u32::MAX, "stale"),
     ];
     for (lie, every, kind) in lies {
