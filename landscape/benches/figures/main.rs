@@ -1,7 +1,7 @@
 //! What the landscape reaches, beside what is possible on the same machine in the same run: one table.
 //!
 //! `cargo bench -p landscape --bench figures`, or with some of the words `layer`, `growth`, `scale`, `gets`, `ours`,
-//! `overload` behind `--` for these parts alone. Servers come from Docker, or from `RABBITMQ_URL`, `KAFKA_BROKERS` and
+//! `overload`, `slow` behind `--` for these parts alone. Servers come from Docker, or from `RABBITMQ_URL`, `KAFKA_BROKERS` and
 //! `DATABASE_URL`. Machines differ and are never quiet: quote the ratios. What they mean says `docs/performance.md`.
 //!
 //! - [`load`], [`process`], [`slow`], [`bare`]: generators, and what is measured
@@ -103,7 +103,7 @@ async fn main() {
             overload::overload(&mut table, name, &Process::start(&variables).await).await;
         }
     }
-    if wanted("overload") {
+    if wanted("overload") || wanted("slow") {
         overload::slow(&mut table).await;
     }
 }
