@@ -17,6 +17,9 @@ mod give_up;
 mod left;
 mod patience;
 mod repair;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+mod steps;
 
 pub use left::{ImportError, Imported, import};
 
