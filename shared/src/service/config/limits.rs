@@ -19,7 +19,7 @@ pub(super) const WRITES_BYTES: Variable =
     variable("WRITES_BYTES", "16777216", "composite: the most room for their bodies, and 4 KiB for each");
 pub(super) const WRITES_DELAY: Variable = variable(
     "WRITES_DELAY_MS",
-    "25",
+    "20",
     "composite: fewer are let in while they take longer than that, and than 5 times what one takes alone",
 );
 pub(super) const READ_LIMIT: Variable =
