@@ -132,8 +132,13 @@ pub(super) async fn tail(
     from_beginning: bool,
 ) -> Result<Box<dyn Tail>, BinderError> {
     let refused = |reason: &str| Err(BinderError::refused(format!("look into {topic}"), anyhow::anyhow!("{reason}")));
-    let name = topic.to_owned();
-    let found = link.ask("look at the topics", move |admin| patiently(|| ends(admin.inner(), &name)));
+    let (name, mut config) = (topic.to_owned(), link.clients().client("tail"));
+    // The ends of what was written, not of what is known to be committed: right behind the answer to a commit that is less.
+    config.set("isolation.level", "read_uncommitted");
+    let found = blocking("look at the topics", move || {
+        let asking: BaseConsumer<Said> = config.create_with_context(Said)?;
+        patiently(|| ends(asking.client(), &name))
+    });
     let mut partitions = found.await?;
     if partitions.is_empty() {
         return refused("there is no such topic");
