@@ -96,7 +96,7 @@ pub async fn run(
             decide::decide(&services, Verb::Drop, &decision, sure, &mut out).await
         }
         DeadLettersCommand::Import { common } => {
-            import::import(&of(&common)?.with(token()?), common.json, &mut out).await
+            import::import(&of(&common)?.with(token()?), &import::RETRY, common.json, &mut out).await
         }
     })
 }

@@ -1,11 +1,12 @@
 //! Takes over what other services left in the dead letters of the broker.
 
-use super::service::{Service, Services};
+use super::service::{NotNow, Service, Services};
 use crate::output::{Out, Table};
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use shared::messaging::retry::RetryPolicy;
 use std::time::Duration;
 
 /// What a service took over.
@@ -17,13 +18,21 @@ struct Imported {
     known: u64,
 }
 
-pub(super) async fn import(services: &Services, json: bool, out: Out<'_>) -> Result<()> {
+/// How often a service is asked that cannot import just now: for longer than the import of somebody else goes on.
+pub(super) const RETRY: RetryPolicy = RetryPolicy {
+    max_attempts: 9,
+    initial_interval: Duration::from_millis(100),
+    max_interval: Duration::from_secs(2),
+    multiplier: 2.0,
+};
+
+pub(super) async fn import(services: &Services, retry: &RetryPolicy, json: bool, out: Out<'_>) -> Result<()> {
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     let progress = ProgressBar::new_spinner().with_message("import");
     progress.enable_steady_tick(Duration::from_millis(100));
     // One after the other: a service that cannot be asked does not keep the others.
     for service in &services.0 {
-        let (imported, failure) = all(service, &progress).await;
+        let (imported, failure) = all(service, retry, &progress).await;
         rows.push(imported);
         failures.extend(failure.map(|error| error.to_string()));
     }
@@ -46,7 +55,7 @@ pub(super) async fn import(services: &Services, json: bool, out: Out<'_>) -> Res
 }
 
 /// Imports until there is no more, and says how far it came.
-async fn all(service: &Service, progress: &ProgressBar) -> (Imported, Option<anyhow::Error>) {
+async fn all(service: &Service, retry: &RetryPolicy, progress: &ProgressBar) -> (Imported, Option<anyhow::Error>) {
     #[derive(Deserialize)]
     struct Some500 {
         imported: u64,
@@ -54,9 +63,11 @@ async fn all(service: &Service, progress: &ProgressBar) -> (Imported, Option<any
         more: bool,
     }
     let mut all = Imported { service: service.name.clone(), ..Imported::default() };
+    let mut attempts = 0;
     loop {
         match service.post::<Some500>(&["import"], &json!({})).await {
             Ok(Some(Some500 { imported, known, more })) => {
+                attempts = 0;
                 all.imported += imported;
                 all.known += known;
                 progress.set_message(format!("{}: {} imported", service.name, all.imported));
@@ -67,6 +78,11 @@ async fn all(service: &Service, progress: &ProgressBar) -> (Imported, Option<any
             }
             Ok(None) => {
                 return (all, Some(anyhow::anyhow!("{service} answers 404 Not Found: it does not know how to import")));
+            }
+            // Somebody else may be reading the letters: another instance, or another operator.
+            Err(error) if error.is::<NotNow>() && attempts + 1 < retry.max_attempts => {
+                attempts += 1;
+                tokio::time::sleep(retry.pause(attempts)).await;
             }
             Err(error) => return (all, Some(error)),
         }

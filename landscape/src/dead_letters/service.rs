@@ -22,6 +22,11 @@ pub(super) struct Service {
     token: Option<Token>,
 }
 
+/// A service that cannot do now what it may do in a moment, and what it says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotNow(String);
+
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.name, self.url)
@@ -102,10 +107,16 @@ impl Service {
                     "{self} lets nobody decide on dead letters: start it with DEAD_LETTERS_TOKEN, here and there the same"
                 )
             }
-            status => match said(answer).await {
-                Some(message) => bail!("{self} answers {status}: {message}"),
-                None => bail!("{self} answers {status}"),
-            },
+            status => {
+                let sentence = match said(answer).await {
+                    Some(message) => format!("{self} answers {status}: {message}"),
+                    None => format!("{self} answers {status}"),
+                };
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    return Err(NotNow(sentence).into());
+                }
+                bail!("{sentence}")
+            }
         }
     }
 }

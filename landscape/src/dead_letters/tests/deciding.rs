@@ -5,7 +5,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use shared::messaging::retry::RetryPolicy;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Open letters by sequence. Those whose cause says so cannot be replayed, or are found invalid.
 type Letters = Arc<Mutex<Vec<Value>>>;
@@ -312,8 +315,44 @@ async fn all_that_others_left_is_imported() {
     let addresses = vec![("product", serve(routes).await), ("review", serve(Router::new()).await)];
     let services = all_of(&addresses).with(Token::new(TOKEN));
     let mut out = Vec::new();
-    let ended = import::import(&services, false, &mut out).await.unwrap_err().to_string();
+    let ended = import::import(&services, &import::RETRY, false, &mut out).await.unwrap_err().to_string();
     let expected = "SERVICE  IMPORTED  KNOWN\nproduct  520       1\nreview   0         0\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
     assert!(ended.ends_with("it does not know how to import"), "{ended}");
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_import_just_now_is_asked_again_but_not_for_ever() {
+    let retry = RetryPolicy { initial_interval: Duration::from_millis(1), ..import::RETRY };
+    let busy = || (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "message": "The dead letters cannot be read now" })));
+    let imported = || Json(json!({ "imported": 3, "known": 1, "more": true }));
+    let nothing = || Json(json!({ "imported": 0, "known": 0, "more": false }));
+    // It is busy again in between, each time as long as it is borne with.
+    let long = (retry.max_attempts - 1) as usize;
+    let answers = (0..long)
+        .map(|_| busy().into_response())
+        .chain([imported().into_response()])
+        .chain((0..long).map(|_| busy().into_response()))
+        .chain([nothing().into_response()]);
+    let answers = Arc::new(Mutex::new(answers.collect::<Vec<Response>>().into_iter()));
+    let soon = post(move || async move { answers.lock().unwrap().next().unwrap() });
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let never = post(move || async move {
+        counted.fetch_add(1, Ordering::SeqCst);
+        busy()
+    });
+    let path = "/actuator/deadletters/import";
+    let addresses = vec![
+        ("product", serve(Router::new().route(path, never)).await),
+        ("review", serve(Router::new().route(path, soon)).await),
+    ];
+    let services = all_of(&addresses).with(Token::new(TOKEN));
+    let mut out = Vec::new();
+    let ended = import::import(&services, &retry, false, &mut out).await.unwrap_err().to_string();
+    let expected = "SERVICE  IMPORTED  KNOWN\nproduct  0         0\nreview   3         1\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    assert!(ended.starts_with("product at http://"), "{ended}");
+    assert!(ended.ends_with("answers 503 Service Unavailable: The dead letters cannot be read now"), "{ended}");
+    assert_eq!(asked.load(Ordering::SeqCst), retry.max_attempts);
 }
