@@ -127,9 +127,8 @@ async fn one(
         wanted: u64,
     }
     let scope = &decision.scope;
-    let invalid_before = scope.found_invalid(service).await?;
-    // What came after the look has been seen by nobody: a replay takes it along, a drop does not.
-    let upto = if let Verb::Drop = verb { before.last } else { None };
+    // What came after the look has been seen by nobody: a replay takes it along, a drop does not, not even the first.
+    let upto = matches!(verb, Verb::Drop).then(|| before.last.unwrap_or(0));
     let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body(upto)).await? else {
         if scope.is_one() {
             return Ok(None);
@@ -142,7 +141,7 @@ async fn one(
     progress.inc_length(wanted);
     let patience = Duration::from_secs(decision.timeout.into());
     let after = follow(service, scope, wanted, patience, progress).await?;
-    let (left, invalid) = (after.open, scope.found_invalid(service).await?.saturating_sub(invalid_before));
+    let (left, invalid) = (after.open, after.found_invalid.saturating_sub(before.found_invalid));
     let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
     let done = match verb {
         Verb::Replay => wanted.saturating_sub(left + invalid),

@@ -25,6 +25,7 @@ pub(super) struct Page {
 pub(super) struct Summary {
     pub(super) failed: u64,
     pub(super) parked: u64,
+    pub(super) found_invalid: u64,
     pub(super) wanted_replay: u64,
     pub(super) wanted_drop: u64,
 }

@@ -30,6 +30,8 @@ pub(super) struct Standing {
     pub(super) open: u64,
     /// Those of them that something is wanted of.
     pub(super) wanted: u64,
+    /// Those that a replay found invalid are among these, which are not meant.
+    pub(super) found_invalid: u64,
     /// The last of the service, by its sequence: what came behind it is not among them.
     pub(super) last: Option<i64>,
 }
@@ -83,23 +85,14 @@ impl Scope {
             _ => {
                 let page: Page = service.get(&[], &[("limit", "1".to_owned())]).await?.unwrap_or_default();
                 let of = page.summary;
-                Ok(Standing { open: of.failed + of.parked, wanted: of.wanted_replay + of.wanted_drop, last: page.last })
+                Ok(Standing {
+                    open: of.failed + of.parked,
+                    wanted: of.wanted_replay + of.wanted_drop,
+                    found_invalid: of.found_invalid,
+                    last: page.last,
+                })
             }
         }
-    }
-
-    /// How many letters are invalid that a replay found so: one that arrived invalid has never been replayed.
-    pub(super) async fn found_invalid(&self, service: &Service) -> anyhow::Result<u64> {
-        if self.is_one() {
-            return Ok(0);
-        }
-        let mut found = 0;
-        let filter = Filter { key: self.key, kind: Some("invalid".to_owned()) };
-        let mut pages = Pages::new(service, &filter);
-        while let Some(page) = pages.next().await? {
-            found += page.dead_letters.iter().filter(|letter| letter.generation > 0).count() as u64;
-        }
-        Ok(found)
     }
 
     /// The first open letter of each key that has one, of some keys.
@@ -136,6 +129,9 @@ async fn of_key(service: &Service, key: i32) -> anyhow::Result<Standing> {
             if letter.parks() {
                 standing.open += 1;
                 standing.wanted += u64::from(letter.wanted.is_some());
+            } else if letter.kind == "invalid" {
+                // One that arrived so has never been replayed.
+                standing.found_invalid += u64::from(letter.generation > 0);
             }
         }
     }

@@ -9,3 +9,6 @@ CREATE INDEX dead_letters_of_key ON dead_letters (event_key, sequence) WHERE sta
 DROP INDEX dead_letters_wanted;
 CREATE INDEX dead_letters_wanted ON dead_letters (destination, sequence, event_key, partition, state)
     WHERE wanted IS NOT NULL AND state <> 'closed';
+-- What replays found invalid, among any number of those that came so.
+CREATE INDEX dead_letters_refused ON dead_letters (sequence)
+    WHERE state <> 'closed' AND kind = 'invalid' AND generation > 0;

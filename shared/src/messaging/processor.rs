@@ -220,12 +220,12 @@ impl<H: Handler> Worker<H> {
 
 /// How often a partition looks for replays and drops.
 const REPAIR_EVERY: Duration = Duration::from_millis(500);
+/// How often old events are forgotten. While there are more, after every batch, and more than came with it.
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+const PRUNE_MOST: u32 = 1_000;
 
 /// How long until the next look, after one that found nothing to do: among very many letters of others it takes long, and
 /// is not to take more than a tenth of all time.
 fn rest(took: Duration) -> Duration {
     REPAIR_EVERY.max(took * 9)
 }
-/// How often old events are forgotten. While there are more, after every batch, and more than came with it.
-const PRUNE_EVERY: Duration = Duration::from_secs(10);
-const PRUNE_MOST: u32 = 1_000;

@@ -69,8 +69,9 @@ async fn page(State(letters): State<Letters>, Query(query): Query<HashMap<String
         .collect();
     let last = letters.iter().filter_map(|letter| letter["sequence"].as_i64()).max();
     let count = |field: &str, value: &str| letters.iter().filter(|letter| letter[field] == value).count();
+    let found = letters.iter().filter(|letter| letter["kind"] == "invalid" && letter["generation"] != 0).count();
     let summary = json!({
-        "open": letters.len(), "failed": count("kind", "failed"), "parked": count("kind", "parked"),
+        "foundInvalid": found, "open": letters.len(), "failed": count("kind", "failed"), "parked": count("kind", "parked"),
         "invalid": count("kind", "invalid"), "foreign": 0, "parkedKeys": 0, "oldestAgeSeconds": 0,
         "wantedReplay": count("wanted", "replay-key"), "wantedDrop": count("wanted", "drop"),
     });
@@ -220,6 +221,20 @@ async fn who_is_asked_gives_up_what_he_was_told_of_and_nothing_else() {
     assert!(ended.starts_with("away at http://127.0.0.1:9 cannot be reached: Connection refused"), "{ended}");
     assert!(ended.contains("\n1 dead letters that park a key are left"), "{ended}");
     assert_eq!(all.lock().unwrap()[0]["cause"], "late");
+
+    // Nor the first one of all, where he was told of none.
+    for scope in ["--all", "--key 1"] {
+        let none = letters(&[]);
+        let services = all_of(&[("product", deciding(&none).await)]).with(Token::new(TOKEN));
+        let yes = |_: &[(&str, u64)], _: &[String]| {
+            let mut first = letter(1);
+            first["key"] = 1.into();
+            none.lock().unwrap().push(first);
+            Ok(true)
+        };
+        let _ = run_if(&services, Verb::Drop, scope, yes).await;
+        assert_eq!(none.lock().unwrap().len(), 1, "{scope}");
+    }
 }
 
 #[tokio::test]
@@ -255,7 +270,7 @@ async fn a_key_without_letters_is_named_and_who_has_none_is_no_row() {
 #[tokio::test]
 async fn who_does_not_get_on_is_not_waited_for_for_ever() {
     let stuck = |body: Value| async move { Json(body) };
-    let page = json!({ "deadLetters": [], "next": null, "summary": { "failed": 1, "parked": 0, "invalid": 0,
+    let page = json!({ "deadLetters": [], "next": null, "summary": { "failed": 1, "parked": 0, "foundInvalid": 0,
         "wantedReplay": 1, "wantedDrop": 0 } });
     let routes = Router::new()
         .route("/actuator/deadletters", get(move || stuck(page)))

@@ -16,6 +16,8 @@ pub struct Summary {
     pub parked: i64,
     /// Those that the domain refused.
     pub invalid: i64,
+    /// Those of them that a replay found so.
+    pub found_invalid: i64,
     /// Those that others left.
     pub foreign: i64,
     /// Keys whose events wait.
@@ -38,6 +40,7 @@ pub async fn summary(database: &Database) -> Result<Summary, sqlx::Error> {
                 GROUP BY destination, event_key) AS keys";
     let wanted = "SELECT wanted, COUNT(*) FROM dead_letters
                   WHERE wanted IS NOT NULL AND state <> 'closed' GROUP BY wanted";
+    let found = "SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed' AND kind = 'invalid' AND generation > 0";
     let counted = async {
         let mut summary = Summary::default();
         let mut oldest = None;
@@ -54,6 +57,9 @@ pub async fn summary(database: &Database) -> Result<Summary, sqlx::Error> {
         }
         if summary.failed + summary.parked > 0 {
             summary.parked_keys = sqlx::query(keys).fetch_one(database.readers()).await?.try_get(0)?;
+        }
+        if summary.invalid > 0 {
+            summary.found_invalid = sqlx::query(found).fetch_one(database.readers()).await?.try_get(0)?;
         }
         if summary.open > 0 {
             for row in sqlx::query(wanted).fetch_all(database.readers()).await? {
