@@ -1,10 +1,7 @@
 //! The event layer on the embedded log and SQLite, beside what SQLite does alone.
 
 use crate::Table;
-use crate::layer::{BATCH, MANY, apply, body, platform, posts, rows, write};
-use shared::api::PRODUCTS;
-use shared::messaging::{Headers, Outgoing, ProducerBinding};
-use shared::service::platform::Platform;
+use crate::layer::{MANY, apply, platform, posts, producer, rows, send, write};
 use tempfile::TempDir;
 
 pub(crate) async fn embedded(table: &mut Table) {
@@ -15,7 +12,7 @@ pub(crate) async fn embedded(table: &mut Table) {
     let written = write(&database(events)).await;
     let posted = posts(platform([("DATA_DIR", posted)]).await).await;
     let waiting = platform([("DATA_DIR", applied)]).await;
-    send(&waiting).await;
+    send(&*producer(&waiting, 1).await, MANY).await;
     let applied = apply(waiting, &database(applied)).await;
     let on = "embedded, SQLite";
     table.row(on, "rows of many a statement", &format!("{bare:.0}/s"), "bare");
@@ -27,25 +24,4 @@ pub(crate) async fn embedded(table: &mut Table) {
         &format!("{applied:.0}/s"),
         &format!("{:.2} of inbox and table alone", applied / written),
     );
-}
-
-/// Sends what is then applied.
-async fn send(platform: &Platform) {
-    let binding = ProducerBinding {
-        destination: PRODUCTS.name.to_owned(),
-        partitions: 1,
-        required_groups: vec![PRODUCTS.group.to_owned()],
-    };
-    let producer = platform.binder.producer(&[binding]).await.unwrap();
-    let all: Vec<i32> = (1..=MANY).collect();
-    for ids in all.chunks(BATCH) {
-        let messages = ids.iter().map(|id| Outgoing {
-            destination: PRODUCTS.name.to_owned(),
-            id: uuid::Uuid::now_v7().to_string(),
-            key: *id,
-            headers: Headers::new(),
-            body: body(*id).into(),
-        });
-        producer.send(messages.collect()).await.unwrap();
-    }
 }

@@ -8,6 +8,7 @@ use shared::database::inbox::{self, Outcome};
 use shared::database::{Database, PoolConfig, letters};
 use shared::messaging::event::Event;
 use shared::messaging::processor::Handler;
+use shared::messaging::{Headers, Outgoing, Producer, ProducerBinding};
 use shared::service::config::Config;
 use shared::service::platform::Platform;
 use std::time::{Duration, Instant};
@@ -32,6 +33,27 @@ pub(crate) fn body(id: i32) -> Vec<u8> {
 
 pub(crate) async fn platform<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Platform {
     Platform::open(Config::read(&variables.into_iter().collect()).unwrap(), "bench").await.unwrap()
+}
+
+/// Who sends products to so many partitions.
+pub(crate) async fn producer(platform: &Platform, partitions: u32) -> Box<dyn Producer> {
+    let required_groups = vec![PRODUCTS.group.to_owned()];
+    let binding = ProducerBinding { destination: PRODUCTS.name.to_owned(), partitions, required_groups };
+    platform.binder.producer(&[binding]).await.unwrap()
+}
+
+/// Sends so many products, as many at a time as one batch has.
+pub(crate) async fn send(producer: &dyn Producer, many: i32) {
+    for ids in (1..=many).collect::<Vec<_>>().chunks(BATCH) {
+        let messages = ids.iter().map(|id| Outgoing {
+            destination: PRODUCTS.name.to_owned(),
+            id: uuid::Uuid::now_v7().to_string(),
+            key: *id,
+            headers: Headers::new(),
+            body: body(*id).into(),
+        });
+        producer.send(messages.collect()).await.unwrap();
+    }
 }
 
 /// Events a second of concurrent posts to a composite on this platform.

@@ -1,6 +1,6 @@
 //! More partitions and more instances: while a database is what everybody waits for, and while the cores are.
 
-use crate::layer::{MANY, body, open, platform};
+use crate::layer::{MANY, open, platform, producer, send};
 use crate::{Table, brokers};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -8,7 +8,6 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use shared::api::PRODUCTS;
 use shared::database::Database;
-use shared::messaging::{Headers, Outgoing, ProducerBinding};
 use std::time::{Duration, Instant};
 use testkit::{Running, servers};
 
@@ -19,8 +18,6 @@ const SLOW: &str = "CREATE FUNCTION wait() RETURNS trigger AS $$ BEGIN PERFORM p
 const FEW: i32 = 20_000;
 /// Until the members of a group have shared its partitions.
 const SHARING: Duration = Duration::from_secs(8);
-/// Events of one send.
-const SENT: usize = 500;
 
 /// Partitions and instances, in turn.
 const SLOWLY: [(u32, usize); 4] = [(1, 1), (2, 1), (2, 2), (4, 2)];
@@ -74,12 +71,7 @@ async fn measured(on: &str, partitions: u32, instances: usize, slow: bool) -> (f
     variables.push(("PARTITIONS", partitions.to_string()));
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let sending = platform(variables.iter().copied()).await;
-    let binding = ProducerBinding {
-        destination: PRODUCTS.name.to_owned(),
-        partitions,
-        required_groups: vec![PRODUCTS.group.to_owned()],
-    };
-    let producer = sending.binder.producer(&[binding]).await.unwrap();
+    let producer = producer(&sending, partitions).await;
     let mut services = Vec::new();
     for _ in 0..instances {
         let service = Running::start(platform(variables.iter().copied()).await, product_service::service).await;
@@ -90,16 +82,7 @@ async fn measured(on: &str, partitions: u32, instances: usize, slow: bool) -> (f
 
     let many = if slow { FEW } else { MANY };
     let (started, spent) = (Instant::now(), Spent::now());
-    for ids in (1..=many).collect::<Vec<_>>().chunks(SENT) {
-        let messages = ids.iter().map(|id| Outgoing {
-            destination: PRODUCTS.name.to_owned(),
-            id: uuid::Uuid::now_v7().to_string(),
-            key: *id,
-            headers: Headers::new(),
-            body: body(*id).into(),
-        });
-        producer.send(messages.collect()).await.unwrap();
-    }
+    send(&*producer, many).await;
     until_applied(&looking, many).await;
     let (rate, busy) = (f64::from(many) / started.elapsed().as_secs_f64(), Spent::now().since(&spent));
     for service in services {
