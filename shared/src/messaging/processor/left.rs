@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-/// How many letters are read at once.
-const AT_ONCE: usize = 500;
+/// How many letters are read at once: no more than stand in memory without harm, however large each is.
+const AT_ONCE: usize = 50;
 /// How long one import goes on.
 const IMPORT: Duration = Duration::from_secs(5);
 /// How often copies that are to go are looked for.
