@@ -65,7 +65,7 @@ pub struct NewLetter<'a> {
     pub attempts: u32,
 }
 
-/// A letter as it stands in the table.
+/// A letter as it stands in the table, without its content: many letters together would be any amount of memory.
 #[derive(Debug, Clone)]
 pub struct Letter {
     /// The order in which letters were written.
@@ -78,12 +78,6 @@ pub struct Letter {
     pub partition: u32,
     /// The key, where the message says one.
     pub key: Option<i32>,
-    /// The headers as JSON.
-    pub headers: String,
-    /// Where it came from, as JSON.
-    pub origin: String,
-    /// The body.
-    pub body: Vec<u8>,
     /// `invalid`, `failed`, `parked` or `foreign`.
     pub kind: String,
     /// The cause in words.
@@ -98,6 +92,17 @@ pub struct Letter {
     pub wanted: Option<String>,
     /// When it was written, in milliseconds since 1970.
     pub created_at: i64,
+}
+
+/// The message that a letter was. It never changes, whatever becomes of the letter.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The headers as JSON.
+    pub headers: String,
+    /// Where it came from, as JSON.
+    pub origin: String,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// Writes letters whose inbox rows were just won; their order is the order of `letters`.
@@ -272,11 +277,20 @@ pub async fn find(database: &Database, id: &str) -> Result<Option<Letter>, sqlx:
     database.in_time(found).await?.as_ref().map(letter).transpose()
 }
 
-/// All columns by name: where a migration adds one, a statement that was prepared before it still holds.
+/// The content of one letter.
+pub async fn content(database: &Database, letter: &Letter) -> Result<Content, sqlx::Error> {
+    let content = sqlx::query("SELECT headers, origin, body FROM dead_letters WHERE sequence = $1");
+    let content = content.bind(letter.sequence).fetch_one(database.readers());
+    let row = database.in_time(content).await?;
+    Ok(Content { headers: row.try_get(0)?, origin: row.try_get(1)?, body: row.try_get(2)? })
+}
+
+/// All columns by name, but for the content: where a migration adds one, a statement that was prepared before it still
+/// holds.
 fn select(which: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
-        "SELECT sequence, id, destination, partition, event_key, headers, origin, body, kind, cause, attempts,
-                generation, state, wanted, created_at
+        "SELECT sequence, id, destination, partition, event_key, kind, cause, attempts, generation, state, wanted,
+                created_at
          FROM dead_letters {which}"
     ))
 }
@@ -292,9 +306,6 @@ fn letter(row: &AnyRow) -> Result<Letter, sqlx::Error> {
         destination: row.try_get("destination")?,
         partition: number("partition")?,
         key: row.try_get("event_key")?,
-        headers: row.try_get("headers")?,
-        origin: row.try_get("origin")?,
-        body: row.try_get("body")?,
         kind: row.try_get("kind")?,
         cause: row.try_get("cause")?,
         attempts: number("attempts")?,

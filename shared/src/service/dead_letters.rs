@@ -9,7 +9,7 @@ use super::config::Token;
 use super::database_error;
 use crate::database::Database;
 use crate::database::letters::summary::{Summary, summary};
-use crate::database::letters::{self, Kind, Letter};
+use crate::database::letters::{self, Content, Kind, Letter};
 use crate::error::{ApiError, just_error_bodies};
 use crate::messaging::{Binder, ConsumerBinding};
 use axum::extract::rejection::QueryRejection;
@@ -154,12 +154,13 @@ async fn show(
         return Err(unknown());
     }
     let letter = letters::find(&database, &id).await.map_err(database_error)?.ok_or_else(unknown)?;
+    let Content { headers, origin, body } = letters::content(&database, &letter).await.map_err(database_error)?;
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let text = || std::str::from_utf8(&letter.body).ok().map(Value::from);
-    let body = serde_json::from_slice(&letter.body).ok().or_else(text);
-    let body_base64 = body.is_none().then(|| BASE64.encode(&letter.body));
-    let (headers, origin) = (json(&letter.headers), json(&letter.origin));
-    Ok(Json(Whole { letter: shown(letter), headers, origin, body, body_base64 }))
+    let (headers, origin) = (json(&headers), json(&origin));
+    let text = || std::str::from_utf8(&body).ok().map(Value::from);
+    let shown_body = serde_json::from_slice(&body).ok().or_else(text);
+    let body_base64 = shown_body.is_none().then(|| BASE64.encode(&body));
+    Ok(Json(Whole { letter: shown(letter), headers, origin, body: shown_body, body_base64 }))
 }
 
 /// Whether a letter can have this id. PostgreSQL has no NUL in a text, and would take the question for an error.

@@ -4,7 +4,7 @@ use crate::child::{Child, Task};
 use crate::scenarios::Scenario;
 use crate::service::{self, Effect};
 use async_trait::async_trait;
-use shared::database::letters::{self, Letter};
+use shared::database::letters::{self, Content, Letter};
 use shared::database::{Database, PoolConfig};
 use shared::messaging::event::Event;
 use shared::messaging::{Binder, Consumer, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding, Topic};
@@ -192,6 +192,11 @@ impl World {
     /// All open letters, in their order.
     pub(crate) async fn letters(&self) -> Vec<Letter> {
         letters::page(&self.database, 0, 10_000, None, None).await.unwrap()
+    }
+
+    /// The message that a letter was.
+    pub(crate) async fn content(&self, letter: &Letter) -> Content {
+        letters::content(&self.database, letter).await.unwrap()
     }
 
     /// Waits for this number of letters, each with the broker's copy.

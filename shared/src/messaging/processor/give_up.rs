@@ -87,22 +87,23 @@ impl<H: Handler> Worker<H> {
 
     /// Sends one copy; where the broker refuses it, a shorter one; where it refuses that too, none, since only a
     /// broker that is away may hold the partition.
-    async fn send_copy(&self, letter: &Letter) -> Result<Copied, BinderError> {
+    async fn send_copy(&self, letter: &Letter) -> anyhow::Result<Copied> {
+        let content = letters::content(&self.subscription.database, letter).await?;
         let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
         let mut copy = DeadLetter {
             id: letter.id.clone(),
             destination: letter.destination.clone(),
             group: self.subscription.binding.group.clone(),
             partition: letter.partition,
-            headers: json(&letter.headers),
-            body: letter.body.clone().into(),
-            origin: json(&letter.origin),
+            headers: json(&content.headers),
+            body: content.body.into(),
+            origin: json(&content.origin),
             cause: letter.cause.clone(),
             attempts: letter.attempts,
         };
         match self.subscription.binder.dead_letter(&copy).await {
             Err(BinderError::Refused { .. }) => {}
-            other => return other,
+            other => return Ok(other?),
         }
         copy.headers = Headers::new();
         copy.cause = copy.cause.chars().take(SHORT_CAUSE).collect();
@@ -112,7 +113,7 @@ impl<H: Handler> Worker<H> {
                 warn!(id = letter.id, error, "the broker takes no copy of this dead letter; it stands in the database");
                 Ok(Copied::Nowhere)
             }
-            other => other,
+            other => Ok(other?),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::patience::{GivenUp, Outage, Tries, key_text};
 use super::{Handler, Left, Subscription, Worker};
 use crate::database::inbox;
 use crate::database::letters::decided::{self, Claim};
-use crate::database::letters::{Kind, Letter};
+use crate::database::letters::{self, Content, Kind, Letter};
 use crate::messaging::event::Event;
 use crate::messaging::failure::Failure;
 use crate::messaging::{Headers, Position, Received};
@@ -71,9 +71,14 @@ impl<H: Handler> Worker<H> {
 
     /// Closes a letter with its effect, in one transaction: the letter, the inbox, the effect, what comes next.
     async fn close(&self, letter: &Letter) -> Result<Claim, Failure> {
-        let replay = letter.wanted.as_deref() != Some("drop");
-        let event = if replay { Some(Event::<H::Payload>::from_message(&as_received(letter))?) } else { None };
-        let mut transaction = self.subscription.database.begin().await?;
+        let database = &self.subscription.database;
+        let event = if letter.wanted.as_deref() == Some("drop") {
+            None
+        } else {
+            let content = letters::content(database, letter).await?;
+            Some(Event::<H::Payload>::from_message(&as_received(letter, content))?)
+        };
+        let mut transaction = database.begin().await?;
         let claim = decided::claim(&mut transaction, letter).await?;
         if claim != Claim::Closed {
             transaction.rollback().await?;
@@ -137,9 +142,9 @@ impl<H: Handler> Worker<H> {
 }
 
 /// The message that the letter was.
-fn as_received(letter: &Letter) -> Received {
+fn as_received(letter: &Letter, content: Content) -> Received {
     let json = |text: &str| serde_json::from_str::<Headers>(text).unwrap_or_default();
-    let (headers, origin) = (json(&letter.headers), json(&letter.origin));
+    let (headers, origin) = (json(&content.headers), json(&content.origin));
     // A property of its own with one broker, a header with another.
     let content_type = match origin.get("contentType").or_else(|| headers.get("contentType")) {
         None | Some(Value::Null) => None,
@@ -152,7 +157,7 @@ fn as_received(letter: &Letter) -> Received {
         timestamp: letter.created_at,
         content_type,
         headers,
-        body: letter.body.clone().into(),
+        body: content.body.into(),
         origin,
     }
 }

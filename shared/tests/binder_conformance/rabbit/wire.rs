@@ -168,11 +168,12 @@ pub(crate) async fn the_messages_of_java_take_effect_or_become_letters(world: &W
         let letters = world.until_letters(at + 1).await;
         let letter = &letters[at];
         assert_eq!((letter.id.as_str(), letter.kind.as_str(), letter.key), (odd.as_str(), "invalid", Some(424_242)));
+        let content = world.content(letter).await;
         assert_eq!(
-            (letter.destination.as_str(), &letter.body[..]),
+            (letter.destination.as_str(), &content.body[..]),
             (of.0, again["payload"].as_str().unwrap().as_bytes())
         );
-        let headers: Headers = serde_json::from_str(&letter.headers).unwrap();
+        let headers: Headers = serde_json::from_str(&content.headers).unwrap();
         assert_eq!(Value::Object(headers), created["properties"]["headers"]);
         raw.publish_capture(&deleted).await;
         until_rows(world, &[]).await;
