@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::io::InspectReader;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A proxy before a server, in a thread of its own: it serves tests that have a runtime each. It ends when dropped.
@@ -42,6 +44,8 @@ struct Network {
     silenced: Vec<String>,
     /// By the ids of their clients; those that have ended too, until the next begins.
     connections: Vec<(String, watch::Sender<Fate>)>,
+    /// How many bytes the server has said.
+    said: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -74,6 +78,11 @@ impl Proxy {
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many bytes the server has said to all clients so far.
+    pub fn said(&self) -> u64 {
+        self.network.lock().unwrap().said.load(Ordering::Relaxed)
     }
 
     /// Carries nothing any more, in either direction, for the clients whose ids begin with `prefix`: on the connections
@@ -146,12 +155,19 @@ async fn carry(
     network: &Mutex<Network>,
 ) -> std::io::Result<()> {
     let (read, id) = if clients == Clients::OfKafka { introduction(&mut client).await? } else { Default::default() };
-    let mut fate = network.lock().unwrap().connected(id);
+    let (mut fate, said) = {
+        let mut network = network.lock().unwrap();
+        (network.connected(id), network.said.clone())
+    };
     let mut upstream = None;
     let carried = async {
-        let server = upstream.insert(TcpStream::connect(server).await?);
+        let server = TcpStream::connect(server).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
+        let count = |bytes: &[u8]| {
+            said.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        };
+        let server = upstream.insert(InspectReader::new(server, count));
         server.write_all(&read).await?;
         copy_bidirectional(&mut client, server).await
     };
@@ -166,7 +182,7 @@ async fn carry(
             swallowed = copy(&mut client, &mut nowhere) => return swallowed.map(drop),
         }
     }
-    for end in [Some(&client), upstream.as_ref()].into_iter().flatten() {
+    for end in [Some(&client), upstream.as_ref().map(InspectReader::get_ref)].into_iter().flatten() {
         end.set_zero_linger()?;
     }
     Ok(())

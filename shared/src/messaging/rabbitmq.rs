@@ -3,8 +3,8 @@
 //!
 //! - this file: the binder
 //! - [`url`]: where the broker is
-//! - [`link`]: a connection that is supervised; one for publishing, one for consuming
-//! - [`shallow`]: headers no deeper than a stack bears
+//! - [`link`]: a connection that is supervised; one for publishing, one for consuming, one for looking around
+//! - [`stream`]: headers no deeper than a stack bears, and no more messages than there is room for
 //! - [`names`]: exchanges, queues and keys by their names; [`topology`]: declaring them
 //! - [`headers`]: header tables as JSON; [`message`]: messages as they go and come
 //! - [`publisher`]: sends that share a window of confirms
@@ -30,7 +30,7 @@ mod members;
 mod message;
 mod names;
 mod publisher;
-mod shallow;
+mod stream;
 mod topology;
 mod url;
 
@@ -42,6 +42,7 @@ use super::{
 };
 use crate::database::Database;
 use async_trait::async_trait;
+use consumer::{Links, RabbitConsumer};
 use link::{Link, State};
 use management::Management;
 use names::Names;
@@ -55,8 +56,10 @@ pub struct RabbitBinder {
     url: RabbitUrl,
     name: String,
     publishing: Link,
-    /// Only a service that consumes has it.
+    /// Only a service that consumes has it. It is not read while there is no room.
     consuming: OnceLock<Link>,
+    /// So who looks around or reads dead letters has one of his own.
+    looking: OnceLock<Link>,
     copies: Publisher,
     management: Management,
 }
@@ -69,11 +72,23 @@ impl RabbitBinder {
         let publishing = Link::start(url.clone(), format!("{name} publisher"));
         // Apart from events: what the broker refuses of a dead letter closes the channel.
         let copies = Publisher::new(publishing.clone(), Vec::new());
-        Ok(Self { url, name: name.to_owned(), publishing, consuming: OnceLock::new(), copies, management })
+        Ok(Self {
+            url,
+            name: name.to_owned(),
+            publishing,
+            consuming: OnceLock::new(),
+            looking: OnceLock::new(),
+            copies,
+            management,
+        })
     }
 
     fn consuming(&self) -> &Link {
         self.consuming.get_or_init(|| Link::start(self.url.clone(), format!("{} consumer", self.name)))
+    }
+
+    fn looking(&self) -> &Link {
+        self.looking.get_or_init(|| Link::start(self.url.clone(), format!("{} looking", self.name)))
     }
 }
 
@@ -90,8 +105,8 @@ impl Binder for RabbitBinder {
     }
 
     async fn consumer(&self, binding: &ConsumerBinding, database: &Database) -> Result<Box<dyn Consumer>, BinderError> {
-        let consumer = consumer::RabbitConsumer::join(self.consuming().clone(), binding.clone(), database.clone());
-        Ok(Box::new(consumer.await?))
+        let links = Links { consuming: self.consuming().clone(), looking: self.looking().clone() };
+        Ok(Box::new(RabbitConsumer::join(links, binding.clone(), database.clone()).await?))
     }
 
     async fn dead_letter(&self, letter: &DeadLetter) -> Result<Copied, BinderError> {
@@ -100,11 +115,11 @@ impl Binder for RabbitBinder {
     }
 
     async fn dead_letters(&self, binding: &ConsumerBinding) -> Result<Option<Box<dyn DeadLetters>>, BinderError> {
-        letters::read(self.consuming(), binding).await
+        letters::read(self.looking(), binding).await
     }
 
     async fn health(&self) -> BinderHealth {
-        for link in [Some(&self.publishing), self.consuming.get()].into_iter().flatten() {
+        for link in [Some(&self.publishing), self.consuming.get(), self.looking.get()].into_iter().flatten() {
             if let State::Away(reason) = link.state() {
                 return BinderHealth { up: false, details: vec![("error", Value::from(&*reason))] };
             }
@@ -132,6 +147,6 @@ impl Binder for RabbitBinder {
     ) -> Result<Box<dyn Tail>, BinderError> {
         let names = Names::new(destination)?;
         let topics = self.topics().await?;
-        look::tail(self.consuming(), &names, topics, partition, from_beginning).await
+        look::tail(self.looking(), &names, topics, partition, from_beginning).await
     }
 }

@@ -5,7 +5,7 @@
 //! - [`declaring`]: exchanges and queues; [`wire`]: messages, as Java has them
 //! - [`foreign`]: what others send; looks that leave it there
 //! - [`owning`]: who consumes; [`moving`]: another count of partitions
-//! - [`outages`]: brokers that are away, in each way
+//! - [`outages`]: brokers that are away, in each way; [`weighing`]: what is too much to be in hand
 
 mod broker;
 mod declaring;
@@ -13,6 +13,7 @@ mod foreign;
 mod moving;
 mod outages;
 mod owning;
+mod weighing;
 mod wire;
 
 use crate::lab::{GROUP, Lab, THINGS};
@@ -93,6 +94,8 @@ impl Lab for Rabbit {
             outages::a_broker_that_is_frozen_and_killed_under_load_costs_no_promised_event,
             outages::a_broker_that_blocks_is_not_waited_for_and_gets_nothing_afterwards,
             outages::health_says_what_is_wrong_with_the_url_and_no_password,
+            weighing::what_weighs_too_much_to_be_in_hand_stays_with_the_broker,
+            weighing::what_weighs_too_much_holds_up_neither_a_release_nor_the_next_owner,
         ]
     }
 

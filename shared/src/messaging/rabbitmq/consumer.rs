@@ -6,6 +6,7 @@ use super::link::{Link, answer, channel};
 use super::members::Members;
 use super::message::received;
 use super::names::Names;
+use super::stream::Share;
 use super::topology::{PASSIVE, Topology};
 use crate::database::Database;
 use crate::messaging::{Batch, BinderError, Consumer, ConsumerBinding, Partition, Position, Received};
@@ -27,12 +28,19 @@ const LOOK: Duration = Duration::from_millis(250);
 const AHEAD: u32 = 2;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The connections of those who consume: one for what is delivered, which is not read while there is no room for more,
+/// and one to look around, which always answers.
+pub(super) struct Links {
+    pub(super) consuming: Link,
+    pub(super) looking: Link,
+}
+
 pub(super) struct RabbitConsumer {
-    link: Link,
+    links: Links,
     names: Names,
     binding: ConsumerBinding,
     members: Members,
-    /// The connection on which everything was declared, with a channel to look around.
+    /// A channel to look around, on a connection on which everything was declared.
     declared: Option<Topology>,
     /// The partitions that are ours, each with the means to ask for it back.
     ours: BTreeMap<String, watch::Sender<bool>>,
@@ -42,21 +50,22 @@ pub(super) struct RabbitConsumer {
 }
 
 impl RabbitConsumer {
-    pub(super) async fn join(link: Link, binding: ConsumerBinding, database: Database) -> Result<Self, BinderError> {
+    pub(super) async fn join(links: Links, binding: ConsumerBinding, database: Database) -> Result<Self, BinderError> {
         let names = Names::new(&binding.destination)?;
-        let connection = link.first_connection().await?;
+        links.consuming.first_connection().await?;
+        let connection = links.looking.first_connection().await?;
         let mut topology = Topology::open(connection).await?;
         topology.consumer(&names, &binding.group, binding.partitions).await?;
         let leftovers = leftovers(&mut topology, &names, &binding).await?;
-        let members = Members::join(link.clone(), &binding, database);
+        let members = Members::join(links.consuming.clone(), &binding, database);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { link, names, binding, members, declared: Some(topology), ours: BTreeMap::new(), leftovers, look })
+        Ok(Self { links, names, binding, members, declared: Some(topology), ours: BTreeMap::new(), leftovers, look })
     }
 
     /// A channel to look around, on a connection on which everything is declared.
     async fn topology(&mut self) -> Result<Topology, BinderError> {
-        let connection = self.link.connection()?;
+        let connection = self.links.looking.connection()?;
         if let Some(topology) = self.declared.take().filter(|declared| declared.stands_on(&connection)) {
             return Ok(topology);
         }
@@ -73,7 +82,7 @@ impl RabbitConsumer {
         while let Some((queue, partition)) = self.leftovers.last().cloned() {
             match topology.look(&queue).await? {
                 Some(found) if found.message_count() > 0 || found.consumer_count() > 0 => {
-                    let taken = self.acquire(&topology, &queue, partition, found.consumer_count(), true).await;
+                    let taken = self.acquire(&queue, partition, found.consumer_count(), true).await;
                     self.declared = Some(topology);
                     return taken;
                 }
@@ -91,7 +100,7 @@ impl RabbitConsumer {
                     // Where somebody deleted it, it is declared again before the next look.
                     let Some(found) = topology.look(&queue).await? else { return Ok(None) };
                     let consumers = found.consumer_count();
-                    if let Some(taken) = self.acquire(&topology, &queue, partition, consumers, false).await? {
+                    if let Some(taken) = self.acquire(&queue, partition, consumers, false).await? {
                         self.declared = Some(topology);
                         return Ok(Some(taken));
                     }
@@ -106,7 +115,6 @@ impl RabbitConsumer {
     /// Takes a queue, unless somebody else consumes it.
     async fn acquire(
         &mut self,
-        topology: &Topology,
         queue: &str,
         number: u32,
         consumers: u32,
@@ -115,12 +123,14 @@ impl RabbitConsumer {
         if consumers > 0 || self.ours.contains_key(queue) {
             return Ok(None);
         }
-        let connection = topology.connection().clone();
+        let link = self.links.consuming.clone();
+        let connection = link.connection()?;
         let channel = channel(&connection).await?;
         let ahead = u16::try_from(self.binding.batch.saturating_mul(AHEAD)).unwrap_or(u16::MAX);
         answer("limit what is sent ahead", channel.basic_qos(ahead, BasicQosOptions::default())).await?;
         let stood_here = channel.queue_declare(queue.into(), PASSIVE, FieldTable::default());
         let stood_here = answer(&format!("look at the queue {queue}"), stood_here).await?.message_count();
+        let share = link.share(&channel);
         let Some(hold) = Hold::take(channel, queue).await? else { return Ok(None) };
         let (ours, wanted_back) = watch::channel(false);
         self.ours.insert(queue.to_owned(), ours);
@@ -130,9 +140,10 @@ impl RabbitConsumer {
             queue: queue.into(),
             leftover,
             batch: self.binding.batch as usize,
+            share,
             hold,
             connection,
-            link: self.link.clone(),
+            link,
             wanted_back,
             stood_here: stood_here.into(),
             settled: 0,
@@ -189,6 +200,8 @@ struct RabbitPartition {
     /// Given back when it is empty.
     leftover: bool,
     batch: usize,
+    /// Before the hold, so that it goes first: while there is no room, the answer to closing the channel is not read.
+    share: Share,
     hold: Hold,
     connection: Arc<Connection>,
     link: Link,
@@ -264,6 +277,7 @@ impl Partition for RabbitPartition {
         let tag = upto.0.unsigned_abs();
         let acknowledged = self.hold.channel()?.basic_ack(tag, BasicAckOptions { multiple: true });
         answer("acknowledge", acknowledged).await?;
+        self.share.settled(tag);
         self.settled = tag;
         Ok(())
     }
@@ -281,7 +295,9 @@ impl Partition for RabbitPartition {
     }
 
     async fn release(self: Box<Self>) {
+        let Self { share, hold, .. } = *self;
+        drop(share);
         // A channel that is gone already is closed.
-        let _ = self.hold.close().await;
+        let _ = hold.close().await;
     }
 }

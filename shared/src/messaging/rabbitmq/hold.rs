@@ -3,7 +3,9 @@
 use super::link::{ANSWER, answer};
 use super::topology::{ACCESS_REFUSED, NOT_FOUND, reply_code};
 use crate::messaging::BinderError;
+use futures_util::StreamExt;
 use lapin::options::BasicConsumeOptions;
+use lapin::protocol::constants::REPLY_SUCCESS;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::timeout;
@@ -49,9 +51,17 @@ impl Hold {
     }
 
     async fn closed(held: Option<(Channel, Consumer)>) -> Result<(), BinderError> {
-        let Some((channel, _consumer)) = held else { return Ok(()) };
-        let closed = channel.close(lapin::protocol::constants::REPLY_SUCCESS, "given back".into());
-        answer("close a channel", closed).await
+        let Some((channel, mut consumer)) = held else { return Ok(()) };
+        let closed = answer("close a channel", channel.close(REPLY_SUCCESS, "given back".into()));
+        // What still comes meanwhile is not kept.
+        let dropping = async {
+            while consumer.next().await.is_some() {}
+            std::future::pending().await
+        };
+        tokio::select! {
+            closed = closed => closed,
+            () = dropping => Ok(()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection that is supervised: one loop connects, sees the loss, and connects again with growing pauses. Who uses
 //! it asks for what is there now and never waits for more.
 
-use super::shallow;
+use super::stream::{self, Room, Share};
 use super::url::RabbitUrl;
 use crate::messaging::BinderError;
 use crate::messaging::retry::Waiting;
@@ -25,6 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Link {
     state: watch::Receiver<State>,
     blocked: watch::Receiver<Option<String>>,
+    room: Room,
     _loop: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -42,8 +43,14 @@ impl Link {
     pub(super) fn start(url: RabbitUrl, name: String) -> Self {
         let (state, watched) = watch::channel(State::Away("not connected yet".into()));
         let (blocked, is_blocked) = watch::channel(None);
-        let supervised = tokio::spawn(supervise(url, name, state, blocked));
-        Self { state: watched, blocked: is_blocked, _loop: Arc::new(AbortOnDropHandle::new(supervised)) }
+        let room = Room::default();
+        let supervised = tokio::spawn(supervise(url, name, room.clone(), state, blocked));
+        Self { state: watched, blocked: is_blocked, room, _loop: Arc::new(AbortOnDropHandle::new(supervised)) }
+    }
+
+    /// Counts what will be delivered on `channel`, so that no more is read than there is room for.
+    pub(super) fn share(&self, channel: &Channel) -> Share {
+        self.room.share(channel.id())
     }
 
     pub(super) fn state(&self) -> State {
@@ -113,17 +120,23 @@ fn away(reason: &str) -> BinderError {
     BinderError::unavailable("reach RabbitMQ", anyhow::anyhow!("{reason}"))
 }
 
-async fn supervise(url: RabbitUrl, name: String, state: watch::Sender<State>, blocked: watch::Sender<Option<String>>) {
+async fn supervise(
+    url: RabbitUrl,
+    name: String,
+    room: Room,
+    state: watch::Sender<State>,
+    blocked: watch::Sender<Option<String>>,
+) {
     let (mut waiting, mut told): (Option<Waiting>, bool) = (None, false);
     loop {
-        match connect(&url, &name).await {
+        match connect(&url, &name, room.clone()).await {
             Ok(connection) => {
                 info!(connection = name, broker = %url, "connected to RabbitMQ");
                 told = false;
                 let since = Instant::now();
                 let connection = Arc::new(connection);
                 state.send_replace(State::Up(connection.clone()));
-                let reason = follow(&connection, &name, &blocked).await;
+                let reason = follow(&connection, &name, &room, &blocked).await;
                 warn!(connection = name, broker = %url, reason, "the connection to RabbitMQ was lost");
                 blocked.send_replace(None);
                 state.send_replace(State::Away(format!("the connection to RabbitMQ was lost: {reason}").into()));
@@ -145,16 +158,16 @@ async fn supervise(url: RabbitUrl, name: String, state: watch::Sender<State>, bl
     }
 }
 
-async fn connect(url: &RabbitUrl, name: &str) -> anyhow::Result<Connection> {
+async fn connect(url: &RabbitUrl, name: &str, room: Room) -> anyhow::Result<Connection> {
     let properties = ConnectionProperties::default()
         .with_client_property("product".into(), "product-composite landscape".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_connection_name(name.into());
-    Ok(tokio::time::timeout(ANSWER, shallow::connect(url.amqp(), properties)).await??)
+    Ok(tokio::time::timeout(ANSWER, stream::connect(url.amqp(), properties, room)).await??)
 }
 
 /// Follows a connection until it ends; returns why it did.
-async fn follow(connection: &Connection, name: &str, blocked: &watch::Sender<Option<String>>) -> String {
+async fn follow(connection: &Connection, name: &str, room: &Room, blocked: &watch::Sender<Option<String>>) -> String {
     let mut events = std::pin::pin!(connection.events_listener());
     let mut last = "it was closed".to_owned();
     loop {
@@ -175,5 +188,6 @@ async fn follow(connection: &Connection, name: &str, blocked: &watch::Sender<Opt
         if !connection.status().connected() {
             return last;
         }
+        room.tick();
     }
 }

@@ -30,10 +30,6 @@ impl Topology {
         Ok(Self { channel: channel(&connection).await?, connection })
     }
 
-    pub(super) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
     /// Whether this is of use on `connection`.
     pub(super) fn stands_on(&self, connection: &Arc<Connection>) -> bool {
         Arc::ptr_eq(&self.connection, connection) && self.channel.status().connected()

@@ -50,7 +50,7 @@ fn looked(look: &mut Look, mut bytes: Vec<u8>, fuzz: &mut Fuzz, most: usize) -> 
 
 #[test]
 fn what_is_not_too_deep_comes_as_it_was_sent() {
-    let (mut fuzz, mut look) = (Fuzz::new(7), Look::default());
+    let (mut fuzz, mut look) = (Fuzz::new(7), Look::new(Room::default()));
     for _ in 0..2_000 {
         let deep = nested(fuzz.below(16), fuzz.one_in(2));
         let headers = if fuzz.one_in(3) { deep } else { fuzz::table(&mut fuzz, 0) };
@@ -68,7 +68,7 @@ fn what_is_not_too_deep_comes_as_it_was_sent() {
 
 #[test]
 fn what_is_too_deep_becomes_bytes_and_what_follows_is_read_as_ever() {
-    let (mut fuzz, mut look) = (Fuzz::new(7), Look::default());
+    let (mut fuzz, mut look) = (Fuzz::new(7), Look::new(Room::default()));
     for (levels, lists) in [(31, false), (32, false), (200, false), (16, true), (100, true)] {
         let mut headers = nested(levels, lists);
         headers.insert("z".into(), AMQPValue::FieldTable(nested(2, true)));
@@ -89,7 +89,7 @@ fn what_is_too_deep_becomes_bytes_and_what_follows_is_read_as_ever() {
 fn what_is_no_frame_at_all_ends_nothing() {
     let mut fuzz = Fuzz::new(7);
     for _ in 0..2_000 {
-        let mut look = Look::default();
+        let mut look = Look::new(Room::default());
         let headers = BasicProperties::default().with_headers(fuzz::table(&mut fuzz, 0));
         let mut sent = header(&headers);
         for _ in 0..1 + fuzz.below(5) {

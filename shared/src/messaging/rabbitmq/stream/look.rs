@@ -1,23 +1,33 @@
 //! Finds the tables and lists in the headers of messages, as AMQP 0-9-1 and RabbitMQ write them, and calls those that
 //! stand too deep byte arrays. These look the same from outside, a length and so many bytes, so nothing else changes.
+//! And tells the [`Room`] what comes.
 //!
 //! Without recursion and without a copy: it takes the bytes as they come, in pieces of any size, and never waits for more.
+
+use super::room::Room;
 
 /// So many tables and lists may stand in each other. What Java and we send has one or two.
 pub(super) const DEEPEST: usize = 32;
 
+/// What a frame begins with: its kind and its channel.
+const FRAME_START: u8 = 3;
 const FRAME_END: u64 = 1;
-/// The kind of frame that has headers.
+/// The kinds of frame that a message consists of.
 const CONTENT_HEADER: u64 = 2;
-/// What stands in it before the properties: class, weight, and the size of the body.
-const BEFORE_PROPERTIES: u64 = 12;
+const BODY: u64 = 3;
+/// What stands in the first before the size of the body: class and weight.
+const BEFORE_SIZE: u64 = 4;
 /// The flags of content type and encoding, which stand before the headers, and of these.
 const TEXTS: [u64; 2] = [1 << 15, 1 << 14];
 const HEADERS: u64 = 1 << 13;
 
 /// Where in the frames of a connection it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Look {
+    room: Room,
+    channel: u16,
+    /// How much is still to come of the bodies that were announced.
+    awaited: u64,
     /// How many bytes came before.
     position: u64,
     /// Where the frame ends that it is in, and the next one begins.
@@ -42,13 +52,14 @@ struct Open {
 }
 
 /// What number comes next.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 enum Reads {
-    /// The kind of a frame.
-    #[default]
+    /// The kind of a frame and its channel.
     Frame,
     /// How long its payload is.
     Size { kind: u64 },
+    /// How long the body is that follows.
+    Body,
     /// Which properties there are.
     Flags,
     /// The length of a text among the properties.
@@ -64,6 +75,38 @@ enum Reads {
 }
 
 impl Look {
+    /// Looks at a stream from its start.
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            room,
+            channel: 0,
+            awaited: 0,
+            position: 0,
+            frame_end: 0,
+            reads: Reads::Frame,
+            missing: FRAME_START,
+            number: 0,
+            skip: 0,
+            flags: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// What is told of the messages that come.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// How many bytes may be read without any of the next message; none between two messages.
+    pub(super) fn begun(&self) -> Option<usize> {
+        let between = self.awaited == 0 && matches!(self.reads, Reads::Frame) && self.missing == FRAME_START;
+        let rest = self.frame_end.saturating_sub(self.position);
+        if rest == 0 && between {
+            return None;
+        }
+        Some(usize::try_from(rest).unwrap_or(usize::MAX).max(self.missing.into()))
+    }
+
     /// Looks at the next `bytes` of the stream.
     pub(super) fn at(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
@@ -88,16 +131,24 @@ impl Look {
     fn read(&mut self, number: u64, last: &mut u8) {
         match self.reads {
             Reads::Frame => {
-                // The channel stands in between.
-                self.skip = 2;
-                (self.reads, self.missing) = (Reads::Size { kind: number }, 4);
+                self.channel = u16::try_from(number & 0xffff).unwrap_or_default();
+                (self.reads, self.missing) = (Reads::Size { kind: number >> 16 }, 4);
             }
             Reads::Size { kind } => {
                 self.frame_end = self.position + number + FRAME_END;
                 match kind {
-                    CONTENT_HEADER => self.pass(BEFORE_PROPERTIES, Reads::Flags, 2),
+                    CONTENT_HEADER => self.pass(BEFORE_SIZE, Reads::Body, 8),
+                    BODY => {
+                        self.awaited = self.awaited.saturating_sub(number);
+                        self.leave_frame();
+                    }
                     _ => self.leave_frame(),
                 }
+            }
+            Reads::Body => {
+                self.awaited = self.awaited.saturating_add(number);
+                self.room.take(self.channel, number.saturating_add(self.frame_end - self.position));
+                self.pass(0, Reads::Flags, 2);
             }
             Reads::Flags => {
                 self.flags = number;
@@ -161,7 +212,7 @@ impl Look {
 
     fn leave_frame(&mut self) {
         self.open.clear();
-        (self.flags, self.reads, self.missing) = (0, Reads::Frame, 1);
+        (self.flags, self.reads, self.missing) = (0, Reads::Frame, FRAME_START);
         self.skip = self.frame_end - self.position;
     }
 }

@@ -1,0 +1,97 @@
+use super::room::MOST;
+use super::*;
+use std::task::Waker;
+use testkit::Fuzz;
+
+const MIB: usize = 1 << 20;
+const CHANNEL: u16 = 3;
+
+fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[kind][..], &channel.to_be_bytes(), &length, payload, &[0xce]].concat()
+}
+
+/// A delivery as a broker writes it, its body in several frames.
+fn delivery(channel: u16, body: usize) -> Vec<u8> {
+    let size = (body as u64).to_be_bytes();
+    let mut written = frame(1, channel, b"deliver");
+    written.extend(frame(2, channel, &[&[0, 60, 0, 0], &size[..], &[0, 0]].concat()));
+    for part in vec![7; body].chunks(128 << 10) {
+        written.extend(frame(3, channel, part));
+    }
+    written
+}
+
+fn looked(said: &[u8], room: &Room) -> Looked<futures_util::io::Cursor<Vec<u8>>> {
+    let stream = futures_util::io::Cursor::new(said.to_vec());
+    Looked { stream, look: Look::new(room.clone()), beat: &[] }
+}
+
+/// Reads in pieces of up to `most` bytes until there is nothing more, or nothing more is let in.
+fn read<S: AsyncRead + Unpin>(stream: &mut Looked<S>, fuzz: &mut Fuzz, most: usize) -> Vec<u8> {
+    let (mut read, mut context) = (Vec::new(), Context::from_waker(Waker::noop()));
+    let mut buffer = vec![0; most];
+    loop {
+        let piece = 1 + fuzz.below(most);
+        match Pin::new(&mut *stream).poll_read(&mut context, &mut buffer[..piece]) {
+            Poll::Ready(Ok(0)) | Poll::Pending => return read,
+            Poll::Ready(came) => read.extend_from_slice(&buffer[..came.unwrap()]),
+        }
+    }
+}
+
+#[test]
+fn a_full_room_lets_the_message_end_that_has_begun_and_none_begin() {
+    let mut fuzz = Fuzz::new(7);
+    for most in [9, 5_000, 200_000] {
+        let room = Room::default();
+        let share = room.share(CHANNEL);
+        let (one, count) = (delivery(CHANNEL, MIB + 1), 24);
+        let said = one.repeat(count);
+        let mut stream = looked(&said, &room);
+        // Up to where the next would begin: with the method that announces it, at the most.
+        let mut came = read(&mut stream, &mut fuzz, most);
+        let begun = came.len().div_ceil(one.len());
+        assert!(came.len() as u64 >= MOST && came.len() as u64 <= MOST + (2 * MIB + most) as u64, "{}", came.len());
+        // Each that is settled lets as much in.
+        for settled in 1..=count as u64 {
+            share.settled(settled);
+            came.extend(read(&mut stream, &mut fuzz, most));
+            assert!(came.len().div_ceil(one.len()) <= begun + settled as usize + 1);
+        }
+        assert_eq!(came, said);
+    }
+}
+
+#[test]
+fn what_nobody_settles_is_let_in() {
+    let (mut fuzz, room) = (Fuzz::new(7), Room::default());
+    // Of a channel without a share, or whose share is gone; whatever its number was before.
+    drop(room.share(CHANNEL));
+    let (left, other) = (room.share(9), delivery(CHANNEL, 30 * MIB));
+    let now = room.share(9);
+    drop(left);
+    let said = [&other[..], &delivery(9, 30 * MIB), &frame(8, 0, b"")].concat();
+    let mut stream = looked(&said, &room);
+    let came = read(&mut stream, &mut fuzz, 100_000);
+    assert_eq!(came.len(), said.len() - frame(8, 0, b"").len());
+    drop(now);
+    assert_eq!(read(&mut stream, &mut fuzz, 100_000), frame(8, 0, b""));
+}
+
+#[test]
+fn who_is_held_up_for_long_hears_that_the_broker_lives() {
+    let (mut fuzz, room) = (Fuzz::new(7), Room::default());
+    let share = room.share(CHANNEL);
+    let said = delivery(CHANNEL, 20 * MIB).repeat(2);
+    let mut stream = looked(&said, &room);
+    let mut came = read(&mut stream, &mut fuzz, 100_000);
+    room.tick();
+    assert_eq!(read(&mut stream, &mut fuzz, 3), HEARTBEAT);
+    assert_eq!(read(&mut stream, &mut fuzz, 3), b"");
+    share.settled(1);
+    // Nobody waits any more.
+    room.tick();
+    came.extend(read(&mut stream, &mut fuzz, 100_000));
+    assert_eq!(came, said);
+}
