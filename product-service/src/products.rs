@@ -40,8 +40,9 @@ impl Products {
         for product in products {
             product.validate().map_err(|invalid| Failure::Invalid(invalid.to_string()))?;
         }
+        let weight = |product: &&Product| product.name.iter().map(String::len).sum();
         let mut created = 0;
-        for batch in rows::padded(rows::most(connection), products) {
+        for batch in rows::padded_lightly(rows::most(connection), products, weight) {
             let sql = rows::statement(
                 "INSERT INTO products (product_id, name, weight) VALUES ",
                 List::Rows { given: 0, shared: "", columns: 3 },

@@ -46,8 +46,11 @@ impl Recommendations {
         for recommendation in recommendations {
             recommendation.validate().map_err(|invalid| Failure::Invalid(invalid.to_string()))?;
         }
+        let weight = |recommendation: &&Recommendation| {
+            [&recommendation.author, &recommendation.content].into_iter().flatten().map(String::len).sum()
+        };
         let mut created = 0;
-        for batch in rows::padded(rows::most(connection), recommendations) {
+        for batch in rows::padded_lightly(rows::most(connection), recommendations, weight) {
             let sql = rows::statement(
                 "INSERT INTO recommendations (product_id, recommendation_id, author, rate, content) VALUES ",
                 List::Rows { given: 0, shared: "", columns: 5 },

@@ -27,6 +27,16 @@ pub fn padded<T>(most: usize, items: &[T]) -> impl Iterator<Item = Vec<&T>> {
     })
 }
 
+/// Likewise rows that may be heavy, such as those with somebody's texts: repeats the lightest, so that padding weighs no
+/// more than what it is for.
+pub fn padded_lightly<T>(most: usize, items: &[T], weight: impl Fn(&T) -> usize) -> impl Iterator<Item = Vec<&T>> {
+    items.chunks(most).map(move |chunk| {
+        let lightest = chunk.iter().min_by_key(|item| weight(item));
+        let padding = chunk.len().next_power_of_two() - chunk.len();
+        chunk.iter().chain(lightest.into_iter().cycle().take(padding)).collect()
+    })
+}
+
 /// A statement with one list in it: `before ($n, …), ($m, …) after`, with `columns` placeholders a row, or a single
 /// list of keys where `columns` is 0. The numbers start behind the `given` parameters, which `before` and `after` may
 /// name; in a row, `shared` stands in front of the placeholders, such as `$1, $2, `.
@@ -97,5 +107,13 @@ mod tests {
         assert_eq!(batches[0].len(), 32);
         assert_eq!(batches[1], [&32, &33, &34, &34]);
         assert_eq!(padded::<u8>(32, &[]).count(), 0);
+    }
+
+    #[test]
+    fn what_may_be_heavy_is_padded_with_what_is_light() {
+        let items = ["heavy", "a", "heavier", "", "still heavier", "b", "c"];
+        let batches: Vec<Vec<&&str>> = padded_lightly(5, &items, |item| item.len()).collect();
+        assert_eq!(batches[0], [&"heavy", &"a", &"heavier", &"", &"still heavier", &"", &"", &""]);
+        assert_eq!(batches[1], [&"b", &"c"]);
     }
 }

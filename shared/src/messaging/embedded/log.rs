@@ -255,8 +255,9 @@ pub(super) async fn append(connection: &mut SqliteConnection, messages: &[Placed
             (message, *next - 1)
         })
         .collect();
+    let weight = |(placed, _): &(&Placed<'_>, i64)| placed.message.body.len();
     let mut written = 0;
-    for batch in rows::padded(rows::MOST_ON_SQLITE, &positioned) {
+    for batch in rows::padded_lightly(rows::MOST_ON_SQLITE, &positioned, weight) {
         let sql = rows::statement(
             "INSERT INTO messages (sent_at, topic, partition, position, id, headers, body) VALUES ",
             List::Rows { given: 1, shared: "$1, ", columns: 6 },
