@@ -9,9 +9,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use testkit::workload::Random;
 use testkit::{SOON, reaper, within};
 use tokio::net::TcpListener;
+
+/// How long a service may take to see that it cannot start, on a busy machine too.
+const ABOUT_TO_END: Duration = Duration::from_secs(2);
 
 /// All of them. They are killed when this is dropped, or when this process ends: killed, too.
 #[derive(Debug)]
@@ -101,6 +105,20 @@ impl Services {
         let child = command.stdin(Stdio::null()).stdout(log()?).stderr(log()?).spawn();
         let child = child.with_context(|| format!("{} cannot be run", service.program.display()))?;
         *self.child(name) = Some(child);
+        Ok(())
+    }
+
+    /// Starts those again that find no room for their files and end, as whoever supervises them does; for a while, since
+    /// they may be about to.
+    pub(crate) async fn start_ended(&self) -> Result<()> {
+        let since = Instant::now();
+        while since.elapsed() < ABOUT_TO_END {
+            for name in self.names().filter(|name| self.runs(name).is_err()) {
+                println!("{name} is started again: {}", self.said(name).lines().last().unwrap_or_default());
+                self.start_again(name)?;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         Ok(())
     }
 
