@@ -7,8 +7,11 @@ use crate::database::inbox::{self, Outcome};
 use crate::database::letters::{self, Kind, Letter, NewLetter};
 use crate::messaging::event::readable_key;
 use crate::messaging::{BinderError, Copied, DeadLetter, Headers, Received};
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use tracing::{error, warn};
 
+/// How many copies may be on their way at once.
+const UNCONFIRMED: usize = 16;
 /// How long the cause in a copy may be where the broker refused a longer one.
 const SHORT_CAUSE: usize = 500;
 
@@ -63,14 +66,11 @@ impl<H: Handler> Worker<H> {
                     continue;
                 }
             };
-            let mut removable = false;
-            for letter in &unsent {
-                removable |= loop {
-                    match self.send_copy(letter).await {
-                        Ok(copied) => break copied == Copied::UntilRemoved,
-                        Err(error) => self.wait(outage.pause(error)).await?,
-                    }
-                };
+            let (mut removable, mut sent) = (false, 0);
+            while sent < unsent.len() {
+                if let Err(error) = self.send_some(&unsent, &mut sent, &mut removable).await {
+                    self.wait(outage.pause(error)).await?;
+                }
             }
             let noted = async {
                 let mut transaction = database.begin().await?;
@@ -85,12 +85,28 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Sends one copy; where the broker refuses it, a shorter one; where it refuses that too, none, since only a
-    /// broker that is away may hold the partition.
-    async fn send_copy(&self, letter: &Letter) -> anyhow::Result<Copied> {
+    /// Sends the copies of `letters` behind the first `sent`, in order, and counts those that are confirmed; notes whether
+    /// any of them is to be removed later.
+    async fn send_some(&self, letters: &[Letter], sent: &mut usize, removable: &mut bool) -> anyhow::Result<()> {
+        let (mut rest, mut under_way) = (letters[*sent..].iter(), FuturesOrdered::new());
+        loop {
+            if under_way.len() < UNCONFIRMED
+                && let Some(letter) = rest.next()
+            {
+                under_way.push_back(self.send_copy(self.copy(letter).await?));
+                continue;
+            }
+            let Some(copied) = under_way.next().await else { return Ok(()) };
+            *removable |= copied? == Copied::UntilRemoved;
+            *sent += 1;
+        }
+    }
+
+    /// What the broker gets of a letter.
+    async fn copy(&self, letter: &Letter) -> Result<DeadLetter, sqlx::Error> {
         let content = letters::content(&self.subscription.database, letter).await?;
         let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
-        let mut copy = DeadLetter {
+        Ok(DeadLetter {
             id: letter.id.clone(),
             destination: letter.destination.clone(),
             group: self.subscription.binding.group.clone(),
@@ -100,7 +116,12 @@ impl<H: Handler> Worker<H> {
             origin: json(&content.origin),
             cause: letter.cause.clone(),
             attempts: letter.attempts,
-        };
+        })
+    }
+
+    /// Sends one copy; where the broker refuses it, a shorter one; where it refuses that too, none, since only a
+    /// broker that is away may hold the partition.
+    async fn send_copy(&self, mut copy: DeadLetter) -> anyhow::Result<Copied> {
         match self.subscription.binder.dead_letter(&copy).await {
             Err(BinderError::Refused { .. }) => {}
             other => return Ok(other?),
@@ -110,7 +131,7 @@ impl<H: Handler> Worker<H> {
         match self.subscription.binder.dead_letter(&copy).await {
             Err(error @ BinderError::Refused { .. }) => {
                 let error = format!("{:#}", anyhow::Error::from(error));
-                warn!(id = letter.id, error, "the broker takes no copy of this dead letter; it stands in the database");
+                warn!(id = copy.id, error, "the broker takes no copy of this dead letter; it stands in the database");
                 Ok(Copied::Nowhere)
             }
             other => Ok(other?),
