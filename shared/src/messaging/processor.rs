@@ -148,12 +148,12 @@ impl<H: Handler> Worker<H> {
         self.send_copies().await?;
         let mut outage = Outage::new("receive events");
         let mut prune_at = Instant::now() + PRUNE_EVERY;
-        let mut repair_at = Instant::now();
+        let (mut repair_at, mut together) = (Instant::now(), usize::MAX);
         loop {
             // Between batches and when there are none: neither holds up the other.
             if Instant::now() >= repair_at {
                 let since = Instant::now();
-                let more = self.repair().await?;
+                let more = self.repair(&mut together).await?;
                 repair_at = Instant::now() + if more { Duration::ZERO } else { rest(since.elapsed()) };
             }
             let batch = tokio::select! {

@@ -1,6 +1,6 @@
 //! What becomes of letters: each is closed once, in the transaction of its effect, and within a key in order.
 
-use super::wanted::{AT_ONCE, first};
+use super::wanted::{AT_ONCE, first, hold};
 use super::{Letter, letter, select};
 use crate::database::Database;
 use crate::database::rows::{self, List};
@@ -26,6 +26,12 @@ pub async fn due(
     let due = sqlx::query(sql).bind(destination).bind(i64::from(count.max(1))).bind(i64::from(partition));
     let due = due.bind(i64::from(limit)).fetch_all(database.readers());
     database.in_time(due).await?.iter().map(letter).collect()
+}
+
+/// Keeps out whoever wants something of many letters, until the transaction ends; to be called first in it. Both hold many
+/// rows, in orders of their own, and could wait for each other. Those who decide, on keys of their own, come in together.
+pub async fn apart(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    hold(connection, "SELECT 1 FROM pg_advisory_xact_lock_shared($1)").await
 }
 
 /// What came of the wish to close a letter.

@@ -96,6 +96,7 @@ pub async fn parking(
     while after < last {
         let marked = async {
             let mut transaction = database.begin().await?;
+            hold(&mut transaction, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
             let marked = sqlx::query(AssertSqlSafe(format!(
                 "UPDATE dead_letters SET wanted = $2 WHERE state <> 'closed' AND sequence IN (
                      SELECT sequence FROM dead_letters
@@ -114,6 +115,17 @@ pub async fn parking(
         after = marked.into_iter().max().unwrap_or(last);
     }
     Ok(count)
+}
+
+/// Takes the lock that those who want something of many letters have alone, and those who decide on many share. The one
+/// writer of an SQLite file has it.
+pub(super) async fn hold(connection: &mut AnyConnection, lock: &'static str) -> Result<(), sqlx::Error> {
+    /// The number of the lock, among those of this database.
+    const LETTERS: i64 = 0x6c65_7474_6572_7300;
+    if connection.backend_name() != "SQLite" {
+        sqlx::query(lock).bind(LETTERS).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// The first open letter that parks the key of `letter`, and what is wanted of it.

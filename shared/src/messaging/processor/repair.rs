@@ -1,7 +1,9 @@
 //! Replays and drops: what somebody asked for, and noted in the letters, is carried out by who works on the partition of
 //! the key, so that nothing of the key is applied beside it.
 //!
-//! A letter is closed in the transaction of its effect. A crash leaves both or neither, and who comes next goes on.
+//! A letter is closed in the transaction of its effect. A crash leaves both or neither, and who comes next goes on. As with
+//! events, many share one transaction, until one of them fails: a key is to be replayed faster than events come to stand
+//! behind its letters, or it would never be free.
 
 use super::patience::{GivenUp, Outage, Tries, key_text};
 use super::{Handler, Left, Subscription, Worker};
@@ -12,18 +14,32 @@ use crate::messaging::event::Event;
 use crate::messaging::failure::Failure;
 use crate::messaging::{Headers, Position, Received};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// How many letters are decided on between two batches, and for how long: those that fail again take their pauses too, and
-/// new events do not wait for them.
-const AT_ONCE: u32 = 50;
+/// For how long letters are decided on between two batches: those that fail again take their pauses too, and new events do
+/// not wait for them.
 const TURN: Duration = Duration::from_millis(100);
+/// What the letters of one transaction may weigh, unless it is one.
+const TOGETHER_BYTES: usize = 4 << 20;
+
+/// What came of a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// It is closed.
+    Closed,
+    /// It is open, and nothing is wanted of it any more.
+    Kept,
+    /// It is as it was.
+    Nothing,
+}
 
 impl<H: Handler> Worker<H> {
     /// Carries out some of what is wanted of letters whose keys belong to this partition; tells whether there may be
-    /// more of it.
-    pub(super) async fn repair(&self) -> Result<bool, Left> {
+    /// more of it. So many `together` are tried at once: fewer where one of them fails, until that stands alone, and more
+    /// again behind it.
+    pub(super) async fn repair(&self, together: &mut usize) -> Result<bool, Left> {
         let due = match self.due().await {
             Ok(due) => due,
             Err(error) => {
@@ -33,8 +49,27 @@ impl<H: Handler> Worker<H> {
             }
         };
         let (mut decided, since) = (false, Instant::now());
-        for letter in &due {
-            decided |= self.decide(letter).await?;
+        let mut rest = &due[..];
+        while let [first, ..] = rest {
+            let some = &rest[..(*together).clamp(1, rest.len())];
+            match self.close_together(some).await {
+                None => {
+                    *together = some.len() / 2;
+                    continue;
+                }
+                Some(0) => {
+                    let done = self.decide(first).await?;
+                    decided |= done != Done::Nothing;
+                    *together = together.saturating_mul(if done == Done::Closed { 2 } else { 1 });
+                    rest = &rest[1..];
+                }
+                Some(closed) => {
+                    decided = true;
+                    *together = together.saturating_mul(2);
+                    rest = &rest[closed..];
+                }
+            }
+            *together = (*together).clamp(1, self.subscription.binding.batch as usize);
             if since.elapsed() > TURN {
                 break;
             }
@@ -42,55 +77,97 @@ impl<H: Handler> Worker<H> {
         Ok(decided)
     }
 
+    /// As many letters as one batch may have brought.
     async fn due(&self) -> anyhow::Result<Vec<Letter>> {
         let Subscription { database, binding, .. } = &*self.subscription;
         let place = (self.partition.number(), self.partition.count().await?);
-        Ok(decided::due(database, &binding.destination, place, AT_ONCE).await?)
+        Ok(decided::due(database, &binding.destination, place, binding.batch).await?)
     }
 
-    /// Does what is wanted of `letter`, as often as its failures deserve; tells whether that is done.
-    async fn decide(&self, letter: &Letter) -> Result<bool, Left> {
+    /// Does at once what is wanted of `letters`, up to the first that has to be looked at by itself, and tells how many that
+    /// were; nothing where one of them fails.
+    async fn close_together(&self, letters: &[Letter]) -> Option<usize> {
+        if letters.len() == 1 {
+            return Some(0);
+        }
+        let (closed, _) = self.subscription.database.in_time(self.close(letters)).await.ok()?;
+        letters[..closed].iter().for_each(tell);
+        Some(closed)
+    }
+
+    /// Does what is wanted of `letter`, as often as its failures deserve.
+    async fn decide(&self, letter: &Letter) -> Result<Done, Left> {
         let mut tries = Tries::of(&letter.id);
-        let (id, key, wanted) = (&letter.id, key_text(letter.key), letter.wanted.as_deref());
         loop {
-            match self.subscription.database.in_time(self.close(letter)).await {
-                Ok(Claim::Closed) => {
+            match self.subscription.database.in_time(self.close(std::slice::from_ref(letter))).await {
+                Ok((_, Claim::Closed)) => {
                     tries.over();
-                    info!(destination = letter.destination, id, %key, wanted, "dead letter decided on");
-                    return Ok(true);
+                    tell(letter);
+                    return Ok(Done::Closed);
                 }
-                Ok(Claim::Changed) => return Ok(false),
-                Ok(Claim::Behind) => return self.leave(letter).await,
+                Ok((_, Claim::Changed)) => return Ok(Done::Nothing),
+                Ok((_, Claim::Behind)) => return self.leave(letter).await,
                 Err(failure) => match tries.after(failure, &self.subscription.retry) {
                     Ok(pause) => self.wait(pause).await?,
-                    Err(given_up) => return self.keep(letter, given_up).await.map(|()| true),
+                    Err(given_up) => return self.keep(letter, given_up).await.map(|()| Done::Kept),
                 },
             }
         }
     }
 
-    /// Closes a letter with its effect, in one transaction: the letter, the inbox, the effect, what comes next.
-    async fn close(&self, letter: &Letter) -> Result<Claim, Failure> {
+    /// Closes letters with their effects, in one transaction: the letters, the inbox, the effects, what comes next. Tells
+    /// how many that were, and how it stands with the last that was looked at.
+    async fn close(&self, letters: &[Letter]) -> Result<(usize, Claim), Failure> {
         let database = &self.subscription.database;
-        let event = if letter.wanted.as_deref() == Some("drop") {
-            None
-        } else {
-            let content = letters::content(database, letter).await?;
-            Some(Event::<H::Payload>::from_message(&as_received(letter, content))?)
-        };
+        let events = self.events(letters).await?;
         let mut transaction = database.begin().await?;
-        let claim = decided::claim(&mut transaction, letter).await?;
-        if claim != Claim::Closed {
+        decided::apart(&mut transaction).await?;
+        let (mut closed, mut claim) = (0, Claim::Closed);
+        for letter in &letters[..events.len()] {
+            claim = decided::claim(&mut transaction, letter).await?;
+            if claim != Claim::Closed {
+                break;
+            }
+            closed += 1;
+        }
+        if closed == 0 {
             transaction.rollback().await?;
-            return Ok(claim);
+            return Ok((closed, claim));
         }
-        if let Some(event) = event {
-            inbox::revive(&mut transaction, &letter.destination, letter.partition, &letter.id).await?;
-            self.handle(&mut transaction, std::slice::from_ref(&event)).await?;
+        let mut replayed = Vec::with_capacity(closed);
+        for (letter, event) in letters[..closed].iter().zip(events) {
+            if let Some(event) = event {
+                inbox::revive(&mut transaction, &letter.destination, letter.partition, &letter.id).await?;
+                replayed.push(event);
+            }
         }
-        decided::pass_on(&mut transaction, letter).await?;
+        if !replayed.is_empty() {
+            self.handle(&mut transaction, &replayed).await?;
+        }
+        let mut keys = HashSet::new();
+        for last in letters[..closed].iter().rev().filter(|letter| keys.insert(letter.key)) {
+            decided::pass_on(&mut transaction, last).await?;
+        }
         transaction.commit().await?;
-        Ok(claim)
+        Ok((closed, claim))
+    }
+
+    /// The events that the first of `letters` are, none for one that is to be dropped: as many as may be in hand at once.
+    async fn events(&self, letters: &[Letter]) -> Result<Vec<Option<Event<H::Payload>>>, Failure> {
+        let (mut events, mut bytes) = (Vec::with_capacity(letters.len()), 0);
+        for letter in letters {
+            if bytes >= TOGETHER_BYTES {
+                break;
+            }
+            events.push(if letter.wanted.as_deref() == Some("drop") {
+                None
+            } else {
+                let content = letters::content(&self.subscription.database, letter).await?;
+                bytes += content.body.len();
+                Some(Event::from_message(&as_received(letter, content))?)
+            });
+        }
+        Ok(events)
     }
 
     /// Notes that a replay failed.
@@ -101,6 +178,7 @@ impl<H: Handler> Worker<H> {
         loop {
             let kept = async {
                 let mut transaction = self.subscription.database.begin().await?;
+                decided::apart(&mut transaction).await?;
                 match kind {
                     Kind::Invalid => decided::invalid(&mut transaction, letter, &cause, attempts).await?,
                     _ => decided::failed(&mut transaction, letter, &cause, attempts).await?,
@@ -117,28 +195,32 @@ impl<H: Handler> Worker<H> {
         Ok(())
     }
 
-    /// Leaves a letter that older ones of its key stand before; gives up its wish where nothing is wanted of those, and
-    /// tells whether it did.
-    async fn leave(&self, letter: &Letter) -> Result<bool, Left> {
+    /// Leaves a letter that older ones of its key stand before; gives up its wish where nothing is wanted of those.
+    async fn leave(&self, letter: &Letter) -> Result<Done, Left> {
         let left = async {
             let mut transaction = self.subscription.database.begin().await?;
+            decided::apart(&mut transaction).await?;
             let stuck = decided::unwant_if_stuck(&mut transaction, letter).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(stuck)
         };
         match self.subscription.database.in_time(left).await {
-            Ok(stuck) => {
-                if stuck {
-                    warn!(id = letter.id, "not decided on: an older letter of its key comes first");
-                }
-                Ok(stuck)
+            Ok(true) => {
+                warn!(id = letter.id, "not decided on: an older letter of its key comes first");
+                Ok(Done::Kept)
             }
+            Ok(false) => Ok(Done::Nothing),
             Err(error) => {
                 debug!(%error, "cannot leave a letter behind");
-                Ok(false)
+                Ok(Done::Nothing)
             }
         }
     }
+}
+
+fn tell(letter: &Letter) {
+    let Letter { destination, id, key, wanted, .. } = letter;
+    info!(destination, id, key = %key_text(*key), wanted, "dead letter decided on");
 }
 
 /// The message that the letter was.

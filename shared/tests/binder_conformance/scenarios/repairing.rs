@@ -229,7 +229,11 @@ pub(crate) async fn replays_that_fail_again_hold_up_no_new_event(world: &World) 
 }
 
 pub(crate) async fn a_long_replay_holds_up_no_new_event(world: &World) {
-    const LETTERS: i64 = 300;
+    // Batches of letters, and fewer of new events.
+    const BATCH: u32 = 20;
+    const LETTERS: i64 = 200;
+    const NEW: i64 = 60;
+    const ALL: usize = 260;
     let broken = Broken::these(&["1-1"]);
     let failing = broken.hook();
     let slow = hook(move |thing| {
@@ -237,29 +241,28 @@ pub(crate) async fn a_long_replay_holds_up_no_new_event(world: &World) {
         async move {
             failing(thing).await?;
             if replayed {
-                // Longer than new events take to be accepted.
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                // A batch of them takes longer than new events take to be accepted.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok(())
         }
     });
-    let service = world.start(alone(slow)).await;
+    let service = world.start(Setup { batch: BATCH, ..alone(slow) }).await;
     let producer = world.producer(1).await;
     producer.send((1..=LETTERS).map(|seq| thing(1, seq)).collect()).await.unwrap();
     world.until_letters(usize::try_from(LETTERS).unwrap()).await;
     broken.mend("1-1");
     replay_key(world, 1).await;
     eventually(SOON, "a replay", async || if world.applied().await.is_empty() { Err("none") } else { Ok(()) }).await;
-    // Many, so that they are not read at once.
-    producer.send((1..=500).map(|seq| valued(2, seq, &"long ".repeat(1000))).collect()).await.unwrap();
+    producer.send((1..=NEW).map(|seq| thing(2, seq)).collect()).await.unwrap();
     eventually(SOON * 3, "all effects", async || match world.effects_by_key().await {
-        all if all.values().map(Vec::len).sum::<usize>() == 800 => Ok(()),
+        all if all.values().map(Vec::len).sum::<usize>() == ALL => Ok(()),
         some => Err(format!("{:?}", some.values().map(Vec::len).collect::<Vec<_>>())),
     })
     .await;
     let effects = world.applied().await;
     let place = |id: String| effects.iter().position(|effect| *effect == id);
-    let (first, last, replayed) = (place("2-1".to_owned()), place("2-500".to_owned()), place(format!("1-{LETTERS}")));
+    let (first, last, replayed) = (place("2-1".to_owned()), place(format!("2-{NEW}")), place(format!("1-{LETTERS}")));
     assert!(last < replayed, "new events came behind all replays: {first:?} to {last:?}, {replayed:?}");
     service.stop().await;
     let effects = world.effects_by_key().await;

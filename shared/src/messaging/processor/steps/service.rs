@@ -89,7 +89,10 @@ pub(super) async fn run(worker: &mut Worker<Effects>, work: Work, last: Option<&
                 break;
             }
         },
-        (Work::Repair, _) => while worker.repair().await.unwrap() {},
+        (Work::Repair, _) => {
+            let mut together = usize::MAX;
+            while worker.repair(&mut together).await.unwrap() {}
+        }
         _ => {}
     }
 }
