@@ -49,7 +49,8 @@ async fn a_dead_letter_is_listed_and_shown() {
 /// A landscape with three letters of product 1, of which the first failed, and one of product 2.
 async fn broken() -> (TempDir, Landscape) {
     let folder = tempfile::tempdir().unwrap();
-    let variables = [("RETRY_INITIAL_INTERVAL_MS", "1"), ("RETRY_MAX_INTERVAL_MS", "1")];
+    // Small batches: of letters too, so that a replay can be met at work.
+    let variables = [("RETRY_INITIAL_INTERVAL_MS", "1"), ("RETRY_MAX_INTERVAL_MS", "1"), ("BATCH_SIZE", "2")];
     let landscape = Landscape::start(folder.path(), &variables).await;
     verdict::execute(folder.path(), "product", BREAK).await;
     create(&landscape, 1, "broken").await;
