@@ -31,6 +31,8 @@ enum Done {
     Closed,
     /// It is open, and nothing is wanted of it any more.
     Kept,
+    /// Somebody changed it since it was read: it is to be read again.
+    Changed,
     /// It is as it was.
     Nothing,
 }
@@ -105,7 +107,7 @@ impl<H: Handler> Worker<H> {
                     tell(letter);
                     return Ok(Done::Closed);
                 }
-                Ok((_, Claim::Changed)) => return Ok(Done::Nothing),
+                Ok((_, Claim::Changed)) => return Ok(Done::Changed),
                 Ok((_, Claim::Behind)) => return self.leave(letter).await,
                 Err(failure) => match tries.after(failure, &self.subscription.retry) {
                     Ok(pause) => self.wait(pause).await?,
