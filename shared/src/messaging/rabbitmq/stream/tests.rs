@@ -6,7 +6,8 @@ use testkit::Fuzz;
 const MIB: usize = 1 << 20;
 const CHANNEL: u16 = 3;
 
-fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+/// As it is written.
+pub(super) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&[kind][..], &channel.to_be_bytes(), &length, payload, &[0xce]].concat()
 }

@@ -1,3 +1,4 @@
+use super::super::tests::frame;
 use super::*;
 use crate::messaging::rabbitmq::fuzz;
 use lapin::BasicProperties;
@@ -6,16 +7,11 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use std::io::Cursor;
 use testkit::Fuzz;
 
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&[kind, 0, 1], &length[..], payload, &[0xce]].concat()
-}
-
 fn header(properties: &BasicProperties) -> Vec<u8> {
     let mut room = vec![0; 64 << 10];
     let (_, written) = gen_properties(properties)(Cursor::new(&mut room[..]).into()).unwrap().into_inner();
     let written = usize::try_from(written).unwrap();
-    frame(2, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5], &room[..written]].concat())
+    frame(2, 1, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5], &room[..written]].concat())
 }
 
 /// A table in a table, and so on; or in a list, every other time.
@@ -60,7 +56,8 @@ fn what_is_not_too_deep_comes_as_it_was_sent() {
         }
         let none = BasicProperties::default().with_timestamp(7);
         let body = fuzz.bytes(300);
-        let sent = [frame(1, b"a method"), header(&properties), frame(3, &body), header(&none), frame(8, b"")].concat();
+        let sent = [frame(1, 1, b"a method"), header(&properties), frame(3, 1, &body), header(&none), frame(8, 1, b"")]
+            .concat();
         let most = 1 + fuzz.below(200);
         assert_eq!(looked(&mut look, sent.clone(), &mut fuzz, most), sent);
     }
