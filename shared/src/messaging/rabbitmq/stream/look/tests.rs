@@ -1,6 +1,6 @@
-use super::super::tests::frame;
 use super::*;
 use crate::messaging::rabbitmq::fuzz;
+use crate::messaging::rabbitmq::stream::tests::frame;
 use lapin::BasicProperties;
 use lapin::protocol::basic::{gen_properties, parse_properties};
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
