@@ -133,7 +133,7 @@ pub trait Tail: Send {
 /// The dead letters of a group as the broker keeps them. Dropping the reader gives back what it has not settled.
 #[async_trait]
 pub trait DeadLetters: Send {
-    /// The next ones, in order, at most `most` of them; none at the end.
+    /// The next ones, in order, at most `most` of them, and none more once they weigh [`STANDING_BYTES`]; none at the end.
     async fn next(&mut self, most: usize) -> Result<Vec<StandingLetter>, BinderError>;
 
     /// Settles what was handed out so far: those at `remove` go, where the broker lets single ones go; the others stay,
@@ -143,6 +143,9 @@ pub trait DeadLetters: Send {
     /// Ends the reading; returns once what was to go is gone.
     async fn close(self: Box<Self>) -> Result<(), BinderError>;
 }
+
+/// How many bytes of dead letters are read from a broker at once, but for the last one.
+pub const STANDING_BYTES: usize = 4 << 20;
 
 /// A dead letter as it stands on the broker.
 #[derive(Debug, Clone)]

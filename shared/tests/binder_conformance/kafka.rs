@@ -15,7 +15,7 @@ mod spaced;
 mod wire;
 
 use crate::lab::Lab;
-use crate::scenarios::{Scenario, scenarios};
+use crate::scenarios::{Scenario, importing, scenarios};
 use async_trait::async_trait;
 use shared::messaging::kafka::KafkaBinder;
 use shared::messaging::{Binder, ConsumerBinding};
@@ -62,6 +62,7 @@ impl Lab for Kafka {
             foreign::partitions_that_somebody_adds_are_not_used_before_the_next_start,
             foreign::partitions_that_somebody_adds_are_counted_by_whom_they_are_assigned_to,
             foreign::what_java_left_is_imported_once,
+            importing::letters_that_weigh_much_are_read_in_parts,
             foreign::the_neighbours_of_a_refused_record_are_sent_once,
             owning::a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice,
             owning::a_slow_handler_keeps_its_membership,

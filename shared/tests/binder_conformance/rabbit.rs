@@ -17,7 +17,7 @@ mod weighing;
 mod wire;
 
 use crate::lab::{GROUP, Lab, THINGS};
-use crate::scenarios::{Scenario, scenarios};
+use crate::scenarios::{Scenario, importing, scenarios};
 use async_trait::async_trait;
 use broker::Broker;
 use reqwest::Method;
@@ -79,6 +79,7 @@ impl Lab for Rabbit {
             foreign::headers_that_stand_in_each_other_ten_thousand_times_end_nobody,
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
             foreign::what_java_left_is_imported_once,
+            importing::letters_that_weigh_much_are_read_in_parts,
             foreign::letters_that_somebody_else_has_in_hand_are_not_taken_for_none,
             foreign::a_tail_leaves_the_audit_queues_as_they_were,
             owning::a_crashed_instance_is_stood_in_for_until_it_returns,

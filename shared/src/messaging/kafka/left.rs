@@ -5,7 +5,7 @@ use super::link::{ANSWER, Link, Said, blocking, unavailable};
 use super::look::{ends, patiently};
 use super::record::{number, standing};
 use super::topics::dead_letters;
-use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, StandingLetter};
+use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, STANDING_BYTES, StandingLetter};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -95,13 +95,15 @@ struct Polled {
     open: BTreeSet<i32>,
 }
 
-/// At most `most` records of the `open` partitions.
+/// At most `most` records of the `open` partitions, and no more than may weigh together.
 fn poll(client: &BaseConsumer<Said>, open: BTreeSet<i32>, most: usize) -> KafkaResult<Polled> {
     let (mut polled, since) = (Polled { letters: Vec::new(), behind: BTreeMap::new(), open }, Instant::now());
-    while !polled.open.is_empty() && polled.letters.len() < most {
+    let mut weight = 0;
+    while !polled.open.is_empty() && polled.letters.len() < most && weight < STANDING_BYTES {
         match client.poll(ANSWER) {
             Some(Ok(record)) => {
                 polled.behind.insert(record.partition().unsigned_abs(), record.offset() + 1);
+                weight += record.payload_len();
                 polled.letters.push(standing(&record));
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(polled.open.remove(&partition)),

@@ -6,7 +6,7 @@ use super::link::{Link, answer, channel};
 use super::message::standing;
 use super::names::Names;
 use super::topology::Topology;
-use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, StandingLetter};
+use crate::messaging::{BinderError, ConsumerBinding, DeadLetters, Position, STANDING_BYTES, StandingLetter};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions};
@@ -40,7 +40,7 @@ struct Queue {
 impl DeadLetters for Queue {
     async fn next(&mut self, most: usize) -> Result<Vec<StandingLetter>, BinderError> {
         let mut letters = Vec::new();
-        while letters.len() < most {
+        while letters.len() < most && weight(&letters) < STANDING_BYTES {
             let got = self.hold.channel()?.basic_get(self.queue.as_str().into(), BasicGetOptions::default());
             match answer(&format!("read {}", self.queue), got).await? {
                 Some(message) => letters.push(standing(message.delivery, &self.queue)),
@@ -64,6 +64,10 @@ impl DeadLetters for Queue {
     async fn close(self: Box<Self>) -> Result<(), BinderError> {
         self.hold.close().await
     }
+}
+
+fn weight(letters: &[StandingLetter]) -> usize {
+    letters.iter().map(|letter| letter.message.body.len()).sum()
 }
 
 impl Queue {

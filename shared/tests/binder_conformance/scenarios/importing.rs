@@ -1,9 +1,10 @@
 //! What other services left among the dead letters. How they leave it, the labs know.
 
-use crate::lab::{GROUP, World, consuming, thing};
+use crate::lab::{GROUP, THINGS, World, consuming, thing};
 use crate::service::{Setup, failing};
 use shared::database::letters::wanted::{Wanted, one};
 use shared::messaging::processor::{Imported, import};
+use shared::messaging::{DeadLetter, Headers, STANDING_BYTES};
 
 /// `leave` puts a dead letter of Java there, known by an id where it has one.
 pub(crate) async fn what_others_left_is_imported_once(
@@ -54,4 +55,38 @@ pub(crate) async fn what_others_left_is_imported_once(
     one(&world.database, "1-1", Wanted::Drop).await.unwrap();
     world.until_no_letters().await;
     service.stop().await;
+}
+
+pub(crate) async fn letters_that_weigh_much_are_read_in_parts(world: &World) {
+    let (binder, binding) = (world.binder().await, consuming(GROUP, 1));
+    world.join(&*binder, &binding).await.leave().await;
+    for number in 0..6 {
+        let letter = DeadLetter {
+            id: format!("heavy {number}"),
+            destination: THINGS.to_owned(),
+            group: GROUP.to_owned(),
+            partition: 0,
+            headers: Headers::new(),
+            body: vec![b' '; 3 << 20].into(),
+            origin: Headers::new(),
+            cause: "no luck".to_owned(),
+            attempts: 1,
+        };
+        binder.dead_letter(&letter).await.unwrap();
+    }
+    let mut reader = binder.dead_letters(&binding).await.unwrap().expect("letters");
+    let mut ids = Vec::new();
+    loop {
+        let read = reader.next(50).await.unwrap();
+        // The one that makes it enough, and one that was on its way.
+        let weight: usize = read.iter().map(|letter| letter.message.body.len()).sum();
+        assert!(weight <= STANDING_BYTES + (6 << 20), "{weight} bytes");
+        if read.is_empty() {
+            break;
+        }
+        ids.extend(read.into_iter().map(|letter| letter.message.id));
+        reader.settle(&[]).await.unwrap();
+    }
+    reader.close().await.unwrap();
+    assert_eq!(ids, (0..6).map(|number| format!("heavy {number}")).collect::<Vec<_>>());
 }
