@@ -3,11 +3,12 @@
 //!
 //! - [`broker`]: a virtual host as an administrator sees it
 //! - [`declaring`]: exchanges and queues; [`wire`]: messages, as Java has them
-//! - [`foreign`]: what others send; looks that leave it there
+//! - [`foreign`]: what others send; looks that leave it there; [`bytes`]: names that are no text
 //! - [`owning`]: who consumes; [`moving`]: another count of partitions
 //! - [`outages`]: brokers that are away, in each way; [`weighing`]: what is too much to be in hand
 
 mod broker;
+mod bytes;
 mod declaring;
 mod foreign;
 mod moving;
@@ -77,6 +78,7 @@ impl Lab for Rabbit {
             foreign::a_message_without_an_id_is_known_by_what_it_says,
             foreign::no_message_is_too_odd_for_the_database_or_the_broker,
             foreign::headers_that_stand_in_each_other_ten_thousand_times_end_nobody,
+            bytes::names_that_are_no_text_end_nobody,
             foreign::a_producer_alone_on_an_empty_broker_loses_nothing,
             foreign::what_java_left_is_imported_once,
             importing::letters_that_weigh_much_are_read_in_parts,
@@ -97,6 +99,7 @@ impl Lab for Rabbit {
             outages::health_says_what_is_wrong_with_the_url_and_no_password,
             weighing::what_weighs_too_much_to_be_in_hand_stays_with_the_broker,
             weighing::what_weighs_too_much_holds_up_neither_a_release_nor_the_next_owner,
+            weighing::what_is_in_hand_of_a_connection_that_is_gone_holds_up_no_other,
         ]
     }
 

@@ -2,12 +2,12 @@
 //! [`room`] for.
 //!
 //! lapin reads tables that stand in tables by recursion, without a limit: a message with thousands of them, which the
-//! broker hands out again and again to whoever consumes, would end one process after the other. So what comes is
-//! [looked at](look). And the broker counts the messages that it sends ahead, whatever they weigh; lapin keeps them all. So
+//! broker hands out again and again to whoever consumes, would end one process after the other; and one with a name that is
+//! no text one connection after the other. So what comes is [looked at](look). And the broker counts the messages that it sends ahead, whatever they weigh; lapin keeps them all. So
 //! nothing is read while those in hand weigh too much, and the broker has to wait until some of them are settled.
 //!
-//! What must never happen: a byte that is not the mark of such a table comes out otherwise than it went in; a message
-//! that has begun is held up.
+//! What must never happen: a byte comes out otherwise than it went in that is neither the mark of such a table nor of such
+//! a name; a message that has begun is held up.
 
 mod look;
 mod room;
@@ -70,8 +70,8 @@ impl<R: Reactor + Sync> Reactor for Looking<R> {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let (connecting, look) = (self.reactor.tcp_connect_addr(address), Look::new(self.room.clone()));
-        async { connecting.await.map(|stream| Looked { stream, look, beat: &[] }) }
+        let (connecting, room) = (self.reactor.tcp_connect_addr(address), self.room.clone());
+        async { connecting.await.map(|stream| Looked::new(stream, room)) }
     }
 }
 
@@ -82,6 +82,14 @@ struct Looked<S> {
     look: Look,
     /// What is left of a heartbeat that was begun.
     beat: &'static [u8],
+}
+
+impl<S> Looked<S> {
+    /// Looks at a stream from its start, which has all of the room.
+    fn new(stream: S, room: Room) -> Self {
+        room.begin();
+        Self { stream, look: Look::new(room), beat: &[] }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Looked<S> {

@@ -74,3 +74,20 @@ pub(crate) async fn what_weighs_too_much_holds_up_neither_a_release_nor_the_next
     let mut partition = timeout(SOON, consumer.assigned()).await.expect("the partition again").unwrap();
     assert_eq!(ids(&take(&mut *partition, sent.len() - 1).await), sent[1..]);
 }
+
+pub(crate) async fn what_is_in_hand_of_a_connection_that_is_gone_holds_up_no_other(world: &World) {
+    let (proxy, binder) = behind_proxy(world).await;
+    send(world).await;
+    let (_consumer, partition) = only_partition(world, &binder, GROUP, 500).await;
+    eventually(SOON, "as much in hand as there is room for", async || {
+        let said = proxy.said();
+        if said > 16 << 20 { Ok(()) } else { Err(format!("{said} bytes")) }
+    })
+    .await;
+    proxy.cut("");
+    timeout(SOON, partition.lost()).await.expect("the loss is noticed");
+    // Nothing of it is settled or given back, as by a worker whose database does not answer.
+    let other = timeout(SOON, only_partition(world, &binder, "otherGroup", 500)).await;
+    other.expect("a partition on the next connection");
+    drop(partition);
+}

@@ -70,6 +70,14 @@ impl Room {
         }
     }
 
+    /// A connection begins: what came on the one before can no longer be settled, and who has it in hand may take long yet.
+    pub(super) fn begin(&self) {
+        let mut state = self.state();
+        state.channels.clear();
+        let all = state.bytes;
+        state.free(all);
+    }
+
     /// A message begins.
     pub(super) fn take(&self, channel: u16, bytes: u64) {
         let mut state = self.state();

@@ -83,6 +83,51 @@ fn what_is_too_deep_becomes_bytes_and_what_follows_is_read_as_ever() {
 }
 
 #[test]
+fn short_strings_that_are_no_text_become_text_and_no_other_byte_changes() {
+    let (mut fuzz, mut look) = (Fuzz::new(7), Look::new(Room::default()));
+    // What stands for a byte that is no text by itself, and is what becomes of it.
+    let (no_text, text) = (0xff, b'\x7f');
+    let name = |of: &str| format!("{of}\x7f").into();
+    let mut headers = FieldTable::default();
+    headers.insert(
+        name("n"),
+        AMQPValue::FieldTable(
+            [(name("inner"), AMQPValue::Void)].into_iter().collect::<std::collections::BTreeMap<_, _>>().into(),
+        ),
+    );
+    let properties = BasicProperties::default()
+        .with_content_type(name("content"))
+        .with_content_encoding(name("encoding"))
+        .with_headers(headers)
+        .with_delivery_mode(2)
+        .with_priority(0)
+        .with_correlation_id(name("correlation"))
+        .with_reply_to(name("reply"))
+        .with_expiration(name("expiration"))
+        .with_message_id(name("id"))
+        .with_timestamp(0xffff_ffff_ffff_ffff)
+        .with_type(name("type"))
+        .with_user_id(name("user"))
+        .with_app_id(name("app"))
+        .with_cluster_id(name("cluster"));
+    let way = [&[0xff; 9][..], b"\x09exchange\x7f", b"\x04key\x7f"].concat();
+    let deliver = frame(1, 1, &[&[0, 60, 0, 60][..], b"\x04tag\x7f", &way].concat());
+    let get_ok = frame(1, 1, &[&[0, 60, 0, 71][..], &way, &[0xff; 4]].concat());
+    let body = frame(3, 1, &[0xff; 5]);
+    let bare = header(&BasicProperties::default().with_message_id(name("id")));
+    let expected = [&deliver[..], &header(&properties), &body, &get_ok, &bare, &body].concat();
+    let sent: Vec<u8> = expected.iter().map(|byte| if *byte == text { no_text } else { *byte }).collect();
+    for most in 1..300 {
+        assert_eq!(looked(&mut look, sent.clone(), &mut fuzz, most), expected);
+    }
+    // Of a message with fewer properties, and of any other method, nothing is looked at.
+    for properties in [BasicProperties::default(), BasicProperties::default().with_priority(0xff)] {
+        let sent = [&header(&properties)[..], &body, &frame(1, 1, &[&[0, 60, 0, 40][..], &way].concat())].concat();
+        assert_eq!(looked(&mut look, sent.clone(), &mut fuzz, 9), sent);
+    }
+}
+
+#[test]
 fn what_is_no_frame_at_all_ends_nothing() {
     let mut fuzz = Fuzz::new(7);
     for _ in 0..2_000 {
