@@ -1,6 +1,7 @@
 //! Partitions, each the exclusive consumer of its queue on a channel of its own: the broker frees the queue when the
 //! channel is gone, however that came.
 
+use super::headers;
 use super::hold::Hold;
 use super::link::{Link, answer, channel};
 use super::members::Members;
@@ -77,6 +78,7 @@ impl RabbitConsumer {
     /// The next queue that is to be ours and is free.
     async fn next(&mut self) -> Result<Option<RabbitPartition>, BinderError> {
         self.ours.retain(|_, ours| !ours.is_closed());
+        self.ask_back();
         let mut topology = self.topology().await?;
         // What stands in the queues of another count is older than what comes through those of this one.
         while let Some((queue, partition)) = self.leftovers.last().cloned() {
@@ -91,25 +93,28 @@ impl RabbitConsumer {
         }
         for partition in 0..self.binding.partitions {
             let queue = self.names.queue(&self.binding.group, partition, self.binding.partitions);
-            let to_be_ours = self.members.is_to_be_ours(partition);
-            match self.ours.get(&queue) {
-                Some(ours) if !to_be_ours => {
-                    ours.send_replace(true);
-                }
-                None if to_be_ours => {
-                    // Where somebody deleted it, it is declared again before the next look.
-                    let Some(found) = topology.look(&queue).await? else { return Ok(None) };
-                    let consumers = found.consumer_count();
-                    if let Some(taken) = self.acquire(&queue, partition, consumers, false).await? {
-                        self.declared = Some(topology);
-                        return Ok(Some(taken));
-                    }
-                }
-                _ => {}
+            if self.ours.contains_key(&queue) || !self.members.is_to_be_ours(partition) {
+                continue;
+            }
+            // Where somebody deleted it, it is declared again before the next look.
+            let Some(found) = topology.look(&queue).await? else { return Ok(None) };
+            if let Some(taken) = self.acquire(&queue, partition, found.consumer_count(), false).await? {
+                self.declared = Some(topology);
+                return Ok(Some(taken));
             }
         }
         self.declared = Some(topology);
         Ok(None)
+    }
+
+    /// Asks for the partitions that are to be another's; whatever becomes of those that are to be ours.
+    fn ask_back(&self) {
+        let Self { names, binding, members, ours, .. } = self;
+        for partition in (0..binding.partitions).filter(|partition| !members.is_to_be_ours(*partition)) {
+            if let Some(ours) = ours.get(&names.queue(&binding.group, partition, binding.partitions)) {
+                ours.send_replace(true);
+            }
+        }
     }
 
     /// Takes a queue, unless somebody else consumes it.
@@ -231,7 +236,8 @@ impl RabbitPartition {
         while let Some(delivery) = next {
             match delivery {
                 Some(Ok(delivery)) => {
-                    bytes += delivery.data.len();
+                    let headers = delivery.properties.headers().as_ref().map_or(0, headers::size);
+                    bytes += delivery.data.len() + headers;
                     messages.push(received(delivery, &self.queue));
                 }
                 // The channel was closed, or the queue deleted: what is in hand goes to the next owner.
