@@ -1,6 +1,6 @@
 //! An exclusive consumer, which is the lock of its queue: the broker lets no second one in.
 
-use super::link::{ANSWER, answer};
+use super::link::ANSWER;
 use super::topology::{ACCESS_REFUSED, NOT_FOUND, reply_code};
 use crate::messaging::BinderError;
 use futures_util::StreamExt;
@@ -24,10 +24,7 @@ impl Hold {
             Ok(Self(Some((channel.clone(), consumed))))
         };
         // Who stops waiting must not leave a consumer behind: the answer may still come, and then goes with the hold.
-        let taken = timeout(ANSWER, tokio::spawn(asked)).await;
-        let taken = taken.map_err(|elapsed| BinderError::unavailable(attempt.as_str(), elapsed))?;
-        let taken = taken.map_err(|ended| BinderError::unavailable(attempt.as_str(), ended))?;
-        match taken {
+        match to_its_end(&attempt, asked).await? {
             Ok(hold) => Ok(Some(hold)),
             // Somebody was faster, or the queue has just been deleted.
             Err(error) if matches!(reply_code(&error), Some(ACCESS_REFUSED | NOT_FOUND)) => Ok(None),
@@ -52,17 +49,30 @@ impl Hold {
 
     async fn closed(held: Option<(Channel, Consumer)>) -> Result<(), BinderError> {
         let Some((channel, mut consumer)) = held else { return Ok(()) };
-        let closed = answer("close a channel", channel.close(REPLY_SUCCESS, "given back".into()));
-        // What still comes meanwhile is not kept.
-        let dropping = async {
-            while consumer.next().await.is_some() {}
-            std::future::pending().await
+        let attempt = "close a channel";
+        let closing = async move {
+            // What still comes meanwhile is not kept, however long that is.
+            let dropping = async {
+                while consumer.next().await.is_some() {}
+                std::future::pending().await
+            };
+            tokio::select! {
+                closed = channel.close(REPLY_SUCCESS, "given back".into()) => closed,
+                () = dropping => Ok(()),
+            }
         };
-        tokio::select! {
-            closed = closed => closed,
-            () = dropping => Ok(()),
-        }
+        to_its_end(attempt, closing).await?.map_err(|error| BinderError::unavailable(attempt, error))
     }
+}
+
+/// What the broker answers, in time; what is asked for goes on to its end, also for who stops waiting.
+async fn to_its_end<T: Send + 'static>(
+    attempt: &str,
+    asked: impl Future<Output = lapin::Result<T>> + Send + 'static,
+) -> Result<lapin::Result<T>, BinderError> {
+    let answered = timeout(ANSWER, tokio::spawn(asked)).await;
+    let answered = answered.map_err(|elapsed| BinderError::unavailable(attempt, elapsed))?;
+    answered.map_err(|ended| BinderError::unavailable(attempt, ended))
 }
 
 impl Drop for Hold {
