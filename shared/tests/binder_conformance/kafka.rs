@@ -64,6 +64,7 @@ impl Lab for Kafka {
             foreign::what_java_left_is_imported_once,
             importing::letters_that_weigh_much_are_read_in_parts,
             foreign::the_neighbours_of_a_refused_record_are_sent_once,
+            foreign::copies_are_weighed_one_by_one,
             owning::a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice,
             owning::a_slow_handler_keeps_its_membership,
             owning::beside_another_client_in_its_group_each_gets_a_share,

@@ -72,6 +72,8 @@ impl Letters {
         let mut config = self.link.clients().client("dead letters");
         config.set("acks", "all").set("enable.idempotence", "true").set("message.timeout.ms", COPY);
         config.set("message.max.bytes", "67108864").set("linger.ms", "0");
+        // A broker weighs what comes together, and would refuse all of it for one.
+        config.set("batch.num.messages", "1");
         let made: FutureProducer<Said> =
             config.create_with_context(Said).map_err(|error| unavailable("start to write letters", &error))?;
         Ok(producer.insert(made).clone())

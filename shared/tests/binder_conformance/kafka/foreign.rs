@@ -208,6 +208,32 @@ pub(crate) async fn the_neighbours_of_a_refused_record_are_sent_once(world: &Wor
     assert!(events.iter().all(|event| event["data"]["value"] == "fine"));
 }
 
+pub(crate) async fn copies_are_weighed_one_by_one(world: &World) {
+    let raw = Raw::of(world);
+    let topic = raw.dead_letters(THINGS, GROUP);
+    raw.make(&topic, 1, &[("max.message.bytes", "20000")]).await;
+    let binder = world.binder().await;
+    let copy = async |number: usize| {
+        let letter = shared::messaging::DeadLetter {
+            id: format!("copy {number}"),
+            destination: THINGS.to_owned(),
+            group: GROUP.to_owned(),
+            partition: 0,
+            headers: shared::messaging::Headers::new(),
+            body: vec![b' '; 5_000].into(),
+            origin: shared::messaging::Headers::new(),
+            cause: "no luck".to_owned(),
+            attempts: 1,
+        };
+        binder.dead_letter(&letter).await
+    };
+    // The first one makes the client.
+    copy(0).await.unwrap();
+    let copies = futures_util::future::join_all((1..16).map(copy)).await;
+    assert!(copies.iter().all(Result::is_ok), "{copies:?}");
+    assert_eq!(raw.records(&topic).await.len(), 16);
+}
+
 pub(crate) async fn what_java_left_is_imported_once(world: &World) {
     let raw = Raw::of(world);
     let topic = raw.dead_letters(THINGS, GROUP);
