@@ -139,6 +139,17 @@ impl World {
         connection
     }
 
+    /// Lets nobody write a letter until it is closed, and everybody read.
+    pub(crate) async fn lock_letters(&self) -> AnyConnection {
+        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
+        let lock = match self.database.product() {
+            "SQLite" => "BEGIN IMMEDIATE",
+            _ => "BEGIN; LOCK TABLE dead_letters IN EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+        connection
+    }
+
     /// Joins a group of consumers, as soon as the broker can be reached.
     pub(crate) async fn join(&self, binder: &dyn Binder, binding: &ConsumerBinding) -> Box<dyn Consumer> {
         eventually(SOON, "a place in the group", async || binder.consumer(binding, &self.database).await).await

@@ -72,12 +72,13 @@ impl<H: Handler> Worker<H> {
                     self.wait(outage.pause(error)).await?;
                 }
             }
-            let noted = async {
+            let noted = async || {
                 let mut transaction = database.begin().await?;
                 letters::sent(&mut transaction, &unsent, removable).await?;
                 transaction.commit().await
             };
-            if let Err(error) = database.in_time(noted).await {
+            // Noted before anything is sent again: each failure would leave the broker more copies of the same letters.
+            while let Err(error) = database.in_time(noted()).await {
                 self.wait(outage.pause(error)).await?;
             }
         }

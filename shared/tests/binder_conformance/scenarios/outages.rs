@@ -174,6 +174,36 @@ pub(crate) async fn a_broker_that_takes_no_copy_now_holds_the_partition(world: &
     assert_eq!(copies[0].cause, "cannot apply: no luck");
 }
 
+pub(crate) async fn a_copy_that_cannot_be_noted_is_not_sent_again(world: &World) {
+    let gate = Gate::new();
+    let at_gate = gate.clone();
+    let binder = Tampered::new(world.binder().await, move |step| {
+        let gate = at_gate.clone();
+        async move {
+            if matches!(step, Step::CopyKept) {
+                gate.pass().await;
+            }
+            Ok(())
+        }
+    });
+    let database = Some(world.database(WAIT).await);
+    let setup =
+        Setup { binder: Some(binder.clone()), database, hook: failing("1-1"), max_attempts: 1, ..Setup::default() };
+    let service = world.start(setup).await;
+    world.producer(1).await.send(vec![thing(1, 1), thing(2, 1)]).await.unwrap();
+    gate.reached().await;
+    let lock = world.lock_letters().await;
+    gate.open();
+    // Not a wait for something to happen: nobody can write for several times as long as the service waits for it.
+    tokio::time::sleep(WAIT * 6).await;
+    assert_eq!(world.letters().await[0].state, "unsent");
+    lock.close().await.unwrap();
+    world.until_applied(&["2-1"]).await;
+    world.until_letters(1).await;
+    service.stop().await;
+    assert_eq!(binder.copies().len(), 1);
+}
+
 pub(crate) async fn a_refused_copy_is_cut_and_then_done_without(world: &World) {
     // Takes only copies without headers, and none of key 2.
     let binder = Tampered::new(world.binder().await, |step| async move {
