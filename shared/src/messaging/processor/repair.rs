@@ -39,8 +39,8 @@ enum Done {
 
 impl<H: Handler> Worker<H> {
     /// Carries out some of what is wanted of letters whose keys belong to this partition; tells whether there may be
-    /// more of it. So many `together` are tried at once: fewer where one of them fails, until that stands alone, and more
-    /// again behind it.
+    /// more of it. So many `together` are tried at once: fewer where one of them fails, until that stands alone, or where
+    /// they take longer than a turn; and more again behind it.
     pub(super) async fn repair(&self, together: &mut usize) -> Result<bool, Left> {
         let due = match self.due().await {
             Ok(due) => due,
@@ -54,20 +54,26 @@ impl<H: Handler> Worker<H> {
         let mut rest = &due[..];
         while let [first, ..] = rest {
             let some = &rest[..(*together).clamp(1, rest.len())];
+            let begun = Instant::now();
             match self.close_together(some).await {
-                None => {
+                // A database that is away is waited for with one letter.
+                Err(Failure::Unavailable(_)) => {
+                    *together = 1;
+                    continue;
+                }
+                Err(_) => {
                     *together = some.len() / 2;
                     continue;
                 }
-                Some(0) => {
+                Ok(0) => {
                     let done = self.decide(first).await?;
                     decided |= done != Done::Nothing;
                     *together = together.saturating_mul(if done == Done::Closed { 2 } else { 1 });
                     rest = &rest[1..];
                 }
-                Some(closed) => {
+                Ok(closed) => {
                     decided = true;
-                    *together = together.saturating_mul(2);
+                    *together = if begun.elapsed() < TURN { together.saturating_mul(2) } else { closed / 2 };
                     rest = &rest[closed..];
                 }
             }
@@ -87,14 +93,14 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Does at once what is wanted of `letters`, up to the first that has to be looked at by itself, and tells how many that
-    /// were; nothing where one of them fails.
-    async fn close_together(&self, letters: &[Letter]) -> Option<usize> {
+    /// were. Where one of them fails, nothing is done.
+    async fn close_together(&self, letters: &[Letter]) -> Result<usize, Failure> {
         if letters.len() == 1 {
-            return Some(0);
+            return Ok(0);
         }
-        let (closed, _) = self.subscription.database.in_time(self.close(letters)).await.ok()?;
+        let (closed, _) = self.subscription.database.in_time(self.close(letters)).await?;
         letters[..closed].iter().for_each(tell);
-        Some(closed)
+        Ok(closed)
     }
 
     /// Does what is wanted of `letter`, as often as its failures deserve.
@@ -245,3 +251,7 @@ fn as_received(letter: &Letter, content: Content) -> Received {
         origin,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
