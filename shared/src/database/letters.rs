@@ -195,13 +195,14 @@ async fn held(connection: &mut AnyConnection, letters: &[(i64, i32, String)]) ->
     if connection.backend_name() == "SQLite" {
         return Ok(true);
     }
+    decided::apart(connection).await?;
     let mut held = 0;
     for batch in rows::padded(rows::most(connection), letters) {
         let sql = rows::statement(
             "SELECT 1 FROM dead_letters WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND sequence IN ",
             List::Keys { given: 0 },
             batch.len(),
-            " FOR NO KEY UPDATE",
+            " ORDER BY sequence FOR NO KEY UPDATE",
         );
         let query = batch.into_iter().fold(sqlx::query(sql), |query, (sequence, ..)| query.bind(*sequence));
         held += query.fetch_all(&mut *connection).await?.len();
@@ -219,6 +220,7 @@ pub async fn unsent(database: &Database, destination: &str, partition: u32) -> R
 /// Notes that the broker has its copy, and whether that is to go when the letter is closed. A letter that somebody closed
 /// meanwhile stays closed.
 pub async fn sent(connection: &mut AnyConnection, letters: &[Letter], copied: bool) -> Result<(), sqlx::Error> {
+    decided::apart(connection).await?;
     for batch in rows::padded(rows::most(connection), letters) {
         let sql = rows::statement(
             "UPDATE dead_letters SET state = 'waiting', copied = $1 WHERE state = 'unsent' AND sequence IN ",

@@ -1,7 +1,9 @@
 //! What only a database that is a server has: sessions, several instances, and times at which it is away.
 
-use super::{NONE, open};
+use super::{NONE, found_letter, mark, open, standing};
 use shared::database::inbox::{self, Outcome};
+use shared::database::letters::wanted::{self, Unwanted, Wanted};
+use shared::database::letters::{self, decided};
 use shared::database::{Database, PoolConfig, Trouble, trouble};
 use std::time::{Duration, Instant};
 use testkit::servers::{Own, found, postgres};
@@ -111,4 +113,57 @@ async fn a_server_that_is_away_is_prepared_when_it_comes_and_left_when_it_freeze
     database.close().await;
     assert!(start.elapsed() < Duration::from_secs(5), "who stops does not wait for a frozen server");
     own.thaw().await;
+}
+
+/// Waits until somebody waits for a lock of another.
+async fn until_one_waits(database: &Database) {
+    let waiting =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually(SOON, "one who waits", async || {
+        let count: i64 = sqlx::query_scalar(waiting).fetch_one(database.readers()).await.unwrap();
+        if count == 1 { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_wants_something_of_a_letter_that_is_being_closed_is_told_so() {
+    let Some(server) = found(postgres().await) else { return };
+    let database = open(&server.database().await).await;
+    standing(&database, 1, 1).await;
+    mark(&database, "sequence = 1", "replay").await;
+    let letter = found_letter(&database, "1").await;
+    let mut deciding = database.begin().await.unwrap();
+    assert_eq!(decided::claim(&mut deciding, &letter).await.unwrap(), decided::Claim::Closed);
+    let deciding = async {
+        until_one_waits(&database).await;
+        deciding.commit().await.unwrap();
+    };
+    let (asked, ()) = tokio::join!(wanted::one(&database, "1", Wanted::Drop), deciding);
+    assert!(matches!(&asked, Err(Unwanted::Closed(id)) if id == "1"), "{asked:?}");
+    database.close().await;
+}
+
+#[tokio::test]
+async fn who_parks_events_of_some_keys_and_who_wants_all_letters_wait_for_each_other_in_turn() {
+    let Some(server) = found(postgres().await) else { return };
+    let database = open(&server.database().await).await;
+    standing(&database, 1, 2).await;
+    let mut other_key = database.begin().await.unwrap();
+    sqlx::query("UPDATE dead_letters SET event_key = 8 WHERE id = '2'").execute(&mut *other_key).await.unwrap();
+    other_key.commit().await.unwrap();
+    // In whatever order the one who wants both comes to them.
+    for keys in [[7, 8], [8, 7]] {
+        let mut parking = database.begin().await.unwrap();
+        assert_eq!(letters::parked(&mut parking, "d", &keys[..1]).await.unwrap().len(), 1);
+        let parking = async {
+            until_one_waits(&database).await;
+            let parked = letters::parked(&mut parking, "d", &keys[1..]).await.map(|parked| parked.len());
+            parking.commit().await.unwrap();
+            parked
+        };
+        let (wanted, parked) = tokio::join!(wanted::parking(&database, None, None, Wanted::ReplayKey), parking);
+        assert_eq!((wanted.unwrap(), parked.unwrap()), (2, 1));
+    }
+    database.close().await;
 }

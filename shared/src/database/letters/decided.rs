@@ -28,8 +28,9 @@ pub async fn due(
     database.in_time(due).await?.iter().map(letter).collect()
 }
 
-/// Keeps out whoever wants something of many letters, until the transaction ends; to be called first in it. Both hold many
-/// rows, in orders of their own, and could wait for each other. Those who decide, on keys of their own, come in together.
+/// Keeps out whoever wants something of many letters, until the transaction ends; to be called before it holds a letter.
+/// Both hold many rows, in orders of their own, and could wait for each other. Those who decide, on keys of their own, come
+/// in together.
 pub async fn apart(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     hold(connection, "SELECT 1 FROM pg_advisory_xact_lock_shared($1)").await
 }

@@ -70,7 +70,11 @@ pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Un
             return Err(Unwanted::Behind { id: found.id, first });
         }
         let marked = sqlx::query("UPDATE dead_letters SET wanted = $1 WHERE sequence = $2 AND state <> 'closed'");
-        marked.bind(wanted.name()).bind(found.sequence).execute(&mut *transaction).await?;
+        let marked = marked.bind(wanted.name()).bind(found.sequence).execute(&mut *transaction).await?;
+        // Somebody was deciding on it, whom this waited for.
+        if marked.rows_affected() == 0 {
+            return Err(Unwanted::Closed(found.id));
+        }
         transaction.commit().await?;
         Ok(())
     };
@@ -117,8 +121,8 @@ pub async fn parking(
     Ok(count)
 }
 
-/// Takes the lock that those who want something of many letters have alone, and those who decide on many share. The one
-/// writer of an SQLite file has it.
+/// Takes the lock that those who want something of many letters have alone, and those share who hold many for anything
+/// else. The one writer of an SQLite file has it.
 pub(super) async fn hold(connection: &mut AnyConnection, lock: &'static str) -> Result<(), sqlx::Error> {
     /// The number of the lock, among those of this database.
     const LETTERS: i64 = 0x6c65_7474_6572_7300;
