@@ -1,11 +1,13 @@
 //! A network between a server and its clients that can fail, for all of them or for some: it carries nothing for a
 //! while, loses what it is given, or ends connections.
 
+mod kafka;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional, sink};
+use tokio::io::{AsyncWriteExt, copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::io::InspectReader;
@@ -46,6 +48,8 @@ struct Network {
     connections: Vec<(String, watch::Sender<Fate>)>,
     /// How many bytes the server has said.
     said: Arc<AtomicU64>,
+    /// What the ids of clients of Kafka begin with of which the next records are refused.
+    refused: Vec<String>,
 }
 
 impl Proxy {
@@ -93,6 +97,12 @@ impl Proxy {
         network.tell(prefix, Fate::Swallowed);
     }
 
+    /// Refuses the next records of a client of Kafka whose id begins with `prefix`, as a broker does that does not lead
+    /// their partition yet; what comes behind them is carried.
+    pub fn refuse(&self, prefix: &str) {
+        self.network.lock().unwrap().refused.push(prefix.to_owned());
+    }
+
     /// Ends the connections of the clients whose ids begin with `prefix`, without a farewell. New ones are let through.
     pub fn cut(&self, prefix: &str) {
         self.network.lock().unwrap().tell(prefix, Fate::Cut);
@@ -129,6 +139,12 @@ impl Network {
         }
     }
 
+    /// Whether records of this client are refused, which they are once.
+    fn refuses(&mut self, client: &str) -> bool {
+        let at = self.refused.iter().position(|prefix| client.starts_with(prefix));
+        at.map(|at| self.refused.swap_remove(at)).is_some()
+    }
+
     /// Notes a connection of `client`, and tells what happens to it from now on.
     fn connected(&mut self, client: String) -> watch::Receiver<Fate> {
         self.connections.retain(|(_, connection)| !connection.is_closed());
@@ -154,16 +170,21 @@ async fn carry(
     (server, clients): (SocketAddr, Clients),
     network: &Mutex<Network>,
 ) -> std::io::Result<()> {
-    let (read, id) = if clients == Clients::OfKafka { introduction(&mut client).await? } else { Default::default() };
+    let of_kafka = clients == Clients::OfKafka;
+    let (read, id) = if of_kafka { kafka::introduction(&mut client).await? } else { Default::default() };
     let (mut fate, said) = {
         let mut network = network.lock().unwrap();
-        (network.connected(id), network.said.clone())
+        (network.connected(id.clone()), network.said.clone())
     };
     let mut upstream = None;
     let carried = async {
         let server = TcpStream::connect(server).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
+        if of_kafka {
+            kafka::carry(&mut client, server, (&read, &id), network).await?;
+            return Ok((0, 0));
+        }
         let count = |bytes: &[u8]| {
             said.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         };
@@ -205,22 +226,12 @@ async fn until_lost(
     }
 }
 
-/// What a client of Kafka says first, and the id in it.
-async fn introduction(client: &mut TcpStream) -> std::io::Result<(Vec<u8>, String)> {
-    // Length, API key, its version, a number for the answer, and the length of the client's id.
-    let mut read = vec![0; 14];
-    client.read_exact(&mut read).await?;
-    let mut id = vec![0; usize::from(u16::from_be_bytes([read[12], read[13]]))];
-    client.read_exact(&mut id).await?;
-    read.extend_from_slice(&id);
-    Ok((read, String::from_utf8_lossy(&id).into_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::SOON;
     use std::io::ErrorKind;
+    use tokio::io::AsyncReadExt;
     use std::time::Duration;
     use tokio::time::timeout;
 
