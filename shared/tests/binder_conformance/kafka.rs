@@ -3,10 +3,11 @@
 //! - [`space`]: the names of a trial, as an administrator sees them
 //! - [`spaced`]: a binder that knows no others, and does not see that they are no usual ones
 //! - [`raw`]: records as they stand there; `golden/` holds what the landscape in Java wrote
-//! - [`wire`]: records, as Java has them; [`foreign`]: what others send and make
+//! - [`wire`]: records, as Java has them; [`foreign`]: what others send and make; [`fresh`]: partitions that were just made
 //! - [`owning`]: who consumes; [`outages`]: brokers that are away, in each way
 
 mod foreign;
+mod fresh;
 mod outages;
 mod owning;
 mod raw;
@@ -44,9 +45,10 @@ impl Lab for Kafka {
     }
 
     fn exempt(&self, scenario: &str) -> Option<&'static str> {
-        let stolen = scenario.starts_with("an_owner_that_was_frozen") || scenario.starts_with("two_owners");
+        let of_network = ["an_owner_that_was_frozen", "two_owners", "what_is_refused"];
+        let of_network = of_network.iter().any(|name| scenario.starts_with(name));
         let proxied = || crate::runtime().block_on(servers::kafka()).is_ok_and(|broker| broker.proxy().is_some());
-        (stolen && !proxied()).then_some("it needs a broker behind a network of ours, and Docker for that")
+        (of_network && !proxied()).then_some("it needs a broker behind a network of ours, and Docker for that")
     }
 
     fn own_scenarios(&self) -> Vec<Scenario> {
@@ -65,6 +67,7 @@ impl Lab for Kafka {
             importing::letters_that_weigh_much_are_read_in_parts,
             foreign::the_neighbours_of_a_refused_record_are_sent_once,
             foreign::copies_are_weighed_one_by_one,
+            fresh::what_is_refused_is_not_taken_for_sent_since_what_follows_was_taken,
             owning::a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice,
             owning::a_slow_handler_keeps_its_membership,
             owning::beside_another_client_in_its_group_each_gets_a_share,

@@ -37,7 +37,12 @@ impl Letters {
         next.payload = record.body.as_deref();
         let attempt = format!("keep a dead letter in {}", record.topic);
         let producer = self.producer().await?;
-        let Err((error, _)) = producer.send(next, Duration::ZERO).await else { return Ok(()) };
+        let error = match producer.send(next, Duration::ZERO).await {
+            Ok(taken) if taken.offset >= 0 => return Ok(()),
+            // It is taken for sent because the next one is, as in a transaction.
+            Ok(_) => return Err(BinderError::unavailable(attempt, anyhow::anyhow!("the broker may have refused it"))),
+            Err((error, _)) => error,
+        };
         match error.rdkafka_error_code() {
             Some(code) if is_refused(code) => Err(BinderError::refused(attempt, anyhow::anyhow!("{code}"))),
             _ => {

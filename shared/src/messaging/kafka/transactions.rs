@@ -6,7 +6,7 @@ use super::record::Record;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +18,8 @@ use uuid::Uuid;
 const TRANSACTION: Duration = Duration::from_secs(5);
 /// How long the broker may take for the first one, when it may still have to end one of before.
 const FIRST: Duration = Duration::from_secs(10);
+/// How long it waits at once while a transaction is taken back.
+const ABORT: Duration = Duration::from_millis(100);
 /// How often the client is woken to look whether it can send.
 const WAKE: Duration = Duration::from_millis(1);
 
@@ -68,8 +70,12 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, request: usize) {
-        if let Err((error, _)) = delivered {
-            self.note(request, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        match delivered {
+            // The client takes a batch that was refused for sent when it sees the next one taken: but a broker that has just
+            // opened a partition may refuse the one and take the other. What was only inferred has no offset.
+            Ok(taken) if taken.offset() < 0 => self.note(request, RDKafkaErrorCode::OutOfOrderSequenceNumber),
+            Ok(_) => {}
+            Err((error, _)) => self.note(request, error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
         }
     }
 }
@@ -91,7 +97,12 @@ impl Transactions {
     }
 
     /// Sends `window` and answers all of it.
-    pub(super) fn publish(&mut self, mut window: Vec<Request>) {
+    pub(super) fn publish(&mut self, window: Vec<Request>) {
+        self.send(window, true);
+    }
+
+    /// Likewise; what was taken back without a fault of anybody's is sent `again`, once.
+    fn send(&mut self, mut window: Vec<Request>, again: bool) {
         // Who does not wait any more was promised nothing.
         window.retain(|request| !request.answer.is_closed());
         if window.is_empty() {
@@ -111,10 +122,14 @@ impl Transactions {
         }
         match ended {
             Ok(Ended::Committed) => answer(window, &Ok(())),
+            Ok(Ended::Aborted(blamed, why)) if again && blamed.is_empty() => {
+                debug!(?why, of = window.len(), "a transaction is sent again");
+                self.send(window, false);
+            }
             Ok(Ended::Aborted(blamed, why)) if window.len() > 1 => {
                 debug!(?why, blamed = blamed.len(), of = window.len(), "a transaction is sent again in parts");
                 for part in parts(window, &blamed) {
-                    self.publish(part);
+                    self.send(part, again);
                 }
             }
             Ok(Ended::Aborted(_, why)) => answer(window, &Err(why)),
@@ -178,6 +193,9 @@ impl Session {
             }
             std::thread::sleep(WAKE);
         }
+        if session.context().any() {
+            return abort(session);
+        }
         loop {
             match session.commit_transaction(TRANSACTION) {
                 Ok(()) => break,
@@ -238,7 +256,17 @@ fn enqueue(session: &BaseProducer<Reports>, request: usize, record: &Record) -> 
 
 /// Takes a transaction back, and finds who is to blame.
 fn abort(session: &BaseProducer<Reports>) -> KafkaResult<Ended> {
-    session.abort_transaction(TRANSACTION)?;
+    let deadline = Instant::now() + TRANSACTION;
+    loop {
+        match session.abort_transaction(ABORT) {
+            Ok(()) => break,
+            // It waits for reports of what it takes back, which nobody takes meanwhile.
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                session.poll(Duration::ZERO);
+            }
+            Err(error) => return Err(error),
+        }
+    }
     serve(session);
     // Among them those that were taken back without a fault of theirs.
     let reports = session.context().take();
@@ -271,3 +299,7 @@ fn answer(window: Vec<Request>, said: &Result<(), Unsent>) {
         let _ = request.answer.send(said.clone());
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
