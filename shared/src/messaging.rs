@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// The group that everybody may read for a look at what was sent; nobody has to.
 pub const AUDIT_GROUP: &str = "auditGroup";
@@ -89,6 +90,13 @@ pub trait Consumer: Send {
     /// Waits for the next partition to become ours. Cancel-safe. To be polled all the time: partitions are handed back
     /// to other members in here too.
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError>;
+
+    /// How long messages stay with the broker that are settled, and may be handed out again where it loses count of what
+    /// was: no event may be forgotten before. [`Duration::MAX`] is for ever; nothing is where they are gone, or counted as
+    /// safely as they are kept.
+    fn keeps(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Leaves the group and tells the others, once all partitions are given back.
     async fn leave(self: Box<Self>);

@@ -231,8 +231,8 @@ mod tests {
     use super::*;
     use crate::SOON;
     use std::io::ErrorKind;
-    use tokio::io::AsyncReadExt;
     use std::time::Duration;
+    use tokio::io::AsyncReadExt;
     use tokio::time::timeout;
 
     /// Says again what it hears.

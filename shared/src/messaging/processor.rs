@@ -64,7 +64,7 @@ pub struct Subscription<H> {
     pub handler: H,
     /// How often a failing event is tried.
     pub retry: RetryPolicy,
-    /// How long the inbox remembers an event at the least; longer than the broker keeps a message.
+    /// How long the inbox remembers an event at the least; longer where the broker [keeps](Consumer::keeps) it longer.
     pub remember: Duration,
 }
 
@@ -97,7 +97,8 @@ pub async fn process<H: Handler>(
             assigned = consumer.assigned() => match assigned {
                 Ok(partition) => {
                     outage.over();
-                    let worker = Worker { subscription: subscription.clone(), partition, stop: stop.clone() };
+                    let remember = subscription.remember.max(consumer.keeps());
+                    let worker = Worker { subscription: subscription.clone(), partition, remember, stop: stop.clone() };
                     workers.spawn(worker.run());
                 }
                 Err(error) => {
@@ -128,6 +129,8 @@ enum Left {
 struct Worker<H> {
     subscription: Arc<Subscription<H>>,
     partition: Box<dyn Partition>,
+    /// How long its events are remembered.
+    remember: Duration,
     stop: CancellationToken,
 }
 
@@ -198,8 +201,8 @@ impl<H: Handler> Worker<H> {
     /// Forgets events that can no longer be redelivered, and tells whether there may be more of them. Everything that
     /// stood in the partition when it was taken is settled, so what could come back is younger than what is forgotten.
     async fn prune(&self) -> bool {
-        let Subscription { database, binding, remember, .. } = &*self.subscription;
-        let age = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
+        let Subscription { database, binding, .. } = &*self.subscription;
+        let age = i64::try_from(self.remember.as_millis()).unwrap_or(i64::MAX);
         let before = jiff::Timestamp::now().as_millisecond().saturating_sub(age);
         let forgotten = async {
             let mut transaction = database.begin().await?;

@@ -73,8 +73,11 @@ const INSTANCE_COUNT: Variable = variable("INSTANCE_COUNT", "", "how many instan
 const TAKEOVER: Variable =
     variable("TAKEOVER", "on", "off: keep to the partitions of INSTANCE_INDEX, beside Java instances on RabbitMQ");
 const BATCH_SIZE: Variable = variable("BATCH_SIZE", "500", "the most events applied in one transaction");
-const RETENTION: Variable =
-    variable("RETENTION_HOURS", "24", "how long settled messages are kept; message ids are remembered twice as long");
+const RETENTION: Variable = variable(
+    "RETENTION_HOURS",
+    "24",
+    "how long settled messages are kept; message ids are remembered twice as long, and as long as Kafka keeps records",
+);
 const ATTEMPTS: Variable = variable("RETRY_MAX_ATTEMPTS", "3", "attempts before a failing event is a dead letter");
 const INITIAL: Variable = variable("RETRY_INITIAL_INTERVAL_MS", "500", "pause after the first attempt");
 const MAXIMUM: Variable = variable("RETRY_MAX_INTERVAL_MS", "1000", "no pause is longer");

@@ -8,6 +8,7 @@ use shared::messaging::{
     Position, Producer, ProducerBinding, Tail, Topic,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -105,6 +106,10 @@ impl Consumer for TamperedConsumer {
     async fn assigned(&mut self) -> Result<Box<dyn Partition>, BinderError> {
         let inner = self.inner.assigned().await?;
         Ok(Box::new(TamperedPartition { inner, at: self.at.clone(), received: None }))
+    }
+
+    fn keeps(&self) -> Duration {
+        self.inner.keeps()
     }
 
     async fn leave(self: Box<Self>) {

@@ -1,6 +1,7 @@
 //! Partitions as they are read: each from a queue of its own, which the client fills ahead.
 
 use super::group::{Member, Taken};
+use super::headers;
 use super::link::{Link, unavailable};
 use super::record::received;
 use super::topics::{self, Wanted};
@@ -24,14 +25,16 @@ pub(super) struct KafkaConsumer {
     member: Arc<Member>,
     /// Whether the topics may be gone.
     doubtful: bool,
+    keeps: Duration,
 }
 
 impl KafkaConsumer {
     pub(super) async fn join(link: &Link, binding: &ConsumerBinding) -> Result<Self, BinderError> {
         link.first_up().await?;
         declare(link, binding).await?;
+        let keeps = topics::keeps(link, &binding.destination).await?;
         let member = Arc::new(Member::join(link, &binding.destination, &binding.group)?);
-        Ok(Self { link: link.clone(), binding: binding.clone(), member, doubtful: false })
+        Ok(Self { link: link.clone(), binding: binding.clone(), member, doubtful: false, keeps })
     }
 }
 
@@ -67,6 +70,10 @@ impl Consumer for KafkaConsumer {
         Ok(Box::new(partition))
     }
 
+    fn keeps(&self) -> Duration {
+        self.keeps
+    }
+
     async fn leave(self: Box<Self>) {
         self.member.leave(LEAVING).await;
     }
@@ -90,8 +97,9 @@ impl KafkaPartition {
                 None => break,
                 Some(Ok(record)) => {
                     progress.took(record.offset());
-                    bytes += record.payload_len();
-                    messages.push(received(&record));
+                    let message = received(&record);
+                    bytes += message.body.len() + message.origin.get("headers").map_or(0, headers::size);
+                    messages.push(message);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => progress.reached_end(),
                 // What was taken comes first; the client tells again what it cannot read.

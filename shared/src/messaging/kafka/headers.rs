@@ -91,6 +91,12 @@ pub(super) fn read(raw: &BorrowedHeaders) -> (Headers, Value) {
     (headers, exact.into())
 }
 
+/// About how many bytes the headers take that [`read`] kept.
+pub(super) fn size(exact: &Value) -> usize {
+    let text = |value: &Value| value.as_str().or_else(|| value[0].as_str()).map_or(0, str::len);
+    exact.as_array().into_iter().flatten().map(|header| 16 + text(&header[0]) + text(&header[1])).sum()
+}
+
 /// The headers that [`read`] kept, appended to `headers`.
 pub(super) fn append_exact(mut headers: OwnedHeaders, exact: &Value) -> OwnedHeaders {
     for header in exact.as_array().into_iter().flatten() {

@@ -2,7 +2,7 @@
 
 use super::link::{ANSWER, Link, unavailable};
 use crate::messaging::BinderError;
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -11,6 +11,8 @@ use tracing::warn;
 const MAKING: Duration = Duration::from_secs(5);
 /// How long a topic that was deleted stays away: longer than its consumers take to notice.
 const GONE: Duration = Duration::from_secs(3);
+/// More than it takes brokers to look for what is old, and to remove it.
+const LOOKED_AT: Duration = Duration::from_secs(3600);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// The largest record in a topic of ours: the largest request of the services and what is written around it.
@@ -93,6 +95,28 @@ pub(super) async fn count(link: &Link, topic: &str) -> Result<Option<u32>, Binde
     });
     let count = asked.await?.and_then(|count| u32::try_from(count).ok());
     Ok(count.filter(|count| *count > 0))
+}
+
+/// How long a record stays in a topic at the most: until its segment is full of time, old, and looked at.
+/// [`Duration::MAX`] is for ever, or nobody knows.
+pub(super) async fn keeps(link: &Link, topic: &str) -> Result<Duration, BinderError> {
+    let attempt = format!("look how long {topic} keeps records");
+    let asked = [ResourceSpecifier::Topic(topic)];
+    let said = link.admin().describe_configs(&asked, &AdminOptions::new().request_timeout(Some(ANSWER))).await;
+    let config = match said.map_err(|error| unavailable(&attempt, &error))?.pop() {
+        Some(Ok(config)) => config,
+        other => {
+            let code = other.and_then(Result::err);
+            warn!(topic, ?code, "the brokers do not say how long they keep records: no event is forgotten");
+            return Ok(Duration::MAX);
+        }
+    };
+    let text = |name: &str| config.get(name).and_then(|entry| entry.value.as_deref());
+    let time = |name: &str| text(name).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let ages = text("cleanup.policy").is_some_and(|policy| policy.contains("delete"));
+    // Without an end it is -1, which is no such number.
+    let whole = time("retention.ms").zip(time("segment.ms")).filter(|_| ages);
+    Ok(whole.map_or(Duration::MAX, |(old, full)| old.saturating_add(full).saturating_add(LOOKED_AT)))
 }
 
 /// Makes the topic, and tells why that did not come about where it may stand already.

@@ -18,6 +18,7 @@ use service::{Effects, cut, place, run, service};
 use sqlx::Row;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use testkit::Fuzz;
 use tokio_util::sync::CancellationToken;
 
@@ -274,7 +275,7 @@ impl Lane {
             self.worker = None;
             let partition = self.consumer.assigned().await.unwrap();
             let (subscription, stop) = (self.subscription.clone(), CancellationToken::new());
-            let worker = self.worker.insert(Worker { subscription, partition, stop });
+            let worker = self.worker.insert(Worker { subscription, partition, remember: Duration::MAX, stop });
             let polls = if self.random.one_in(4) { self.random.below(20) } else { ENOUGH };
             if let Some(finished) = cut(worker.send_copies(), polls).await {
                 finished.unwrap();

@@ -2,12 +2,14 @@
 
 use super::raw::{Raw, RawRecord};
 use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
+use crate::reader::only_partition;
 use crate::scenarios::importing;
 use crate::service::{Setup, failing};
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 use shared::messaging::Outgoing;
+use std::time::Duration;
 use testkit::eventually;
 
 pub(crate) async fn no_record_is_too_odd_for_the_database_or_the_broker(world: &World) {
@@ -206,6 +208,38 @@ pub(crate) async fn the_neighbours_of_a_refused_record_are_sent_once(world: &Wor
     let events: Vec<Value> =
         records.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()).collect();
     assert!(events.iter().all(|event| event["data"]["value"] == "fine"));
+}
+
+pub(crate) async fn what_a_topic_keeps_is_remembered_as_long(world: &World) {
+    let raw = Raw::of(world);
+    raw.make(&raw.name("some"), 1, &[("retention.ms", "3600000"), ("segment.ms", "1800000")]).await;
+    raw.make(&raw.name("all"), 1, &[("retention.ms", "-1")]).await;
+    raw.make(&raw.name("newest"), 1, &[("cleanup.policy", "compact")]).await;
+    let binder = world.binder().await;
+    let hour = Duration::from_secs(3600);
+    for (destination, keeps) in [("some", hour * 5 / 2), ("all", Duration::MAX), ("newest", Duration::MAX)] {
+        let mut binding = consuming(GROUP, 1);
+        binding.destination = destination.to_owned();
+        let consumer = world.join(&*binder, &binding).await;
+        assert_eq!(consumer.keeps(), keeps, "{destination}");
+        consumer.leave().await;
+    }
+}
+
+pub(crate) async fn a_batch_weighs_its_headers_too(world: &World) {
+    let raw = Raw::of(world);
+    let (_consumer, mut partition) = only_partition(world, &*world.binder().await, GROUP, 500).await;
+    let (wide, topic) = ("w".repeat(200_000), raw.name(THINGS));
+    let record = RawRecord::new(&topic, 0, Some(b"{}")).with("wide", &wide);
+    let records: Vec<RawRecord> = (0..60).map(|_| record.clone()).collect();
+    raw.send(&records).await;
+    let (mut read, mut largest) = (0, 0);
+    while read < records.len() {
+        let batch = partition.receive().await.unwrap().expect("the partition stays ours");
+        (read, largest) = (read + batch.messages.len(), largest.max(batch.messages.len()));
+        partition.settle(batch.messages.last().unwrap().position).await.unwrap();
+    }
+    assert!(largest <= 22, "{largest} records of 200 KB in one batch");
 }
 
 pub(crate) async fn copies_are_weighed_one_by_one(world: &World) {

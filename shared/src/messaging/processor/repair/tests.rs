@@ -87,7 +87,7 @@ async fn worker(folder: &Path, letters: usize, fate: Fate, stop: CancellationTok
     let handler = Counting { fate, counts: Arc::default() };
     let (binder, remember) = (Arc::new(binder), Duration::MAX);
     let subscription = Arc::new(Subscription { binder, binding, database, handler, retry, remember });
-    Worker { subscription, partition: consumer.assigned().await.unwrap(), stop }
+    Worker { subscription, partition: consumer.assigned().await.unwrap(), remember, stop }
 }
 
 fn counts(worker: &Worker<Counting>) -> Vec<usize> {
