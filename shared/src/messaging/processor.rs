@@ -179,6 +179,8 @@ impl<H: Handler> Worker<H> {
             self.apply(&batch.messages).await?;
             if let Err(error) = self.partition.settle(upto).await {
                 warn!(error = format!("{:#}", anyhow::Error::from(error)), "partition lost while settling");
+                // Where it is not, as on a full disk, it would be taken again at once, and the same batch fail again.
+                self.wait(UNSETTLED).await?;
                 return Err(Left::Lost);
             }
             if self.partition.caught_up() && Instant::now() >= prune_at {
@@ -223,6 +225,8 @@ impl<H: Handler> Worker<H> {
 
 /// How often a partition looks for replays and drops.
 const REPAIR_EVERY: Duration = Duration::from_millis(500);
+/// How long a partition rests that could not be settled, unless it is lost.
+const UNSETTLED: Duration = Duration::from_secs(1);
 /// How often old events are forgotten. While there are more, after every batch, and more than came with it.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_MOST: u32 = 1_000;

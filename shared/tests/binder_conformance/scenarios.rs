@@ -89,6 +89,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         outages::a_stop_finishes_the_batch_in_hand,
         outages::a_broker_that_takes_no_copy_now_holds_the_partition,
         outages::a_copy_that_cannot_be_noted_is_not_sent_again,
+        outages::a_partition_that_cannot_be_settled_is_not_taken_again_and_again,
         outages::a_refused_copy_is_cut_and_then_done_without,
         crashes::a_crash_while_giving_up_leaves_an_effect_or_one_letter,
         crashes::a_crash_while_giving_up_the_unreadable_leaves_one_letter,

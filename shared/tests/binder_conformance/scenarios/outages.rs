@@ -174,6 +174,33 @@ pub(crate) async fn a_broker_that_takes_no_copy_now_holds_the_partition(world: &
     assert_eq!(copies[0].cause, "cannot apply: no luck");
 }
 
+pub(crate) async fn a_partition_that_cannot_be_settled_is_not_taken_again_and_again(world: &World) {
+    let asked = Gate::opened();
+    let ask = asked.clone();
+    let settling = Arc::new(AtomicBool::new(false));
+    let may_settle = settling.clone();
+    let binder = Tampered::new(world.binder().await, move |step| {
+        let (ask, settles) = (ask.clone(), may_settle.load(Ordering::SeqCst));
+        async move {
+            if !matches!(step, Step::SettleAsked) || settles {
+                return Ok(());
+            }
+            ask.pass().await;
+            Err(BinderError::unavailable("settle", anyhow::anyhow!("the disk is full")))
+        }
+    });
+    let service = world.start(Setup { binder: Some(binder), ..Setup::default() }).await;
+    world.producer(1).await.send(vec![thing(1, 1)]).await.unwrap();
+    asked.reached().await;
+    // Not a wait for something to happen: it is tried again in seconds, and not hundreds of times.
+    let again = tokio::time::timeout(Duration::from_secs(3), asked.reached_by(10)).await;
+    assert!(again.is_err(), "ten times in three seconds");
+    settling.store(true, Ordering::SeqCst);
+    world.until_settled().await;
+    service.stop().await;
+    assert_eq!(world.applied().await, ["1-1"]);
+}
+
 pub(crate) async fn a_copy_that_cannot_be_noted_is_not_sent_again(world: &World) {
     let gate = Gate::new();
     let at_gate = gate.clone();
