@@ -2,6 +2,7 @@ use super::*;
 use serde_json::Value;
 use shared::messaging::embedded::EmbeddedBinder;
 use shared::messaging::{Headers, Outgoing, ProducerBinding};
+use std::io::Write;
 use std::time::Duration;
 
 async fn binder(folder: &tempfile::TempDir) -> EmbeddedBinder {
@@ -56,13 +57,25 @@ async fn an_unknown_topic_is_one_sentence() {
     assert_eq!(tail(&binder, false, Some(2)).await.1, "the topic products has no partition 2; it has 2, from 0");
 }
 
-/// What a tail of everything writes at first, and how it ended if it did.
+/// Takes what is written until somebody waits for more.
+struct UntilFlushed(Vec<u8>);
+
+impl Write for UntilFlushed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Err(std::io::Error::other("all is written"))
+    }
+}
+
+/// What a tail of everything writes until nothing more is there, and how it ended.
 async fn tail(binder: &EmbeddedBinder, json: bool, partition: Option<u32>) -> (String, String) {
     let args = TailArgs { topic: "products".to_owned(), partition, from_beginning: true, json };
-    let mut out = Vec::new();
-    let ended = tokio::time::timeout(Duration::from_millis(300), tail::follow(binder, &args, &mut out)).await;
-    let error = ended.map_or_else(|_| String::new(), |ended| ended.unwrap_err().to_string());
-    (text(out), error)
+    let mut out = UntilFlushed(Vec::new());
+    let ended = tail::follow(binder, &args, &mut out).await.unwrap_err();
+    (text(out.0), ended.to_string())
 }
 
 #[tokio::test]

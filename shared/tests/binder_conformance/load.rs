@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How soon health says that the broker has gone, or is back.
 pub(crate) const NOTICED: Duration = Duration::from_secs(10);
-/// How long a send may take, whatever happens to the broker.
-pub(crate) const ANSWERED: Duration = Duration::from_secs(15);
+/// How long a send may take, whatever happens to the broker: behind one that takes as long as it may, and as long itself.
+pub(crate) const ANSWERED: Duration = Duration::from_secs(40);
 
 /// Waits until health says this; returns what it says besides.
 pub(crate) async fn until_health(binder: &dyn Binder, limit: Duration, up: bool) -> String {
