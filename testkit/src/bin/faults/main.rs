@@ -75,8 +75,9 @@ struct Options {
     /// How many milliseconds each of them waits after a request: all that is accepted has to be kept until the end
     #[arg(long, default_value_t = 50)]
     pause: u64,
-    /// How many seconds everybody may take to recover from a fault, the start of a server included
-    #[arg(long, default_value_t = 120)]
+    /// How many seconds everybody may take to recover from a fault, the start of a server included, and before it up to 96 s
+    /// until one that hangs is killed
+    #[arg(long, default_value_t = 180)]
     recover_within: u64,
 }
 
