@@ -13,8 +13,8 @@ use tokio::time::timeout;
 const MIB: usize = 1 << 20;
 /// How many of them there are; as many as are sent ahead, if they are only counted.
 const HEAVY: usize = 120;
-/// How much a consumer and the sockets on the way to it may hold.
-const MOST: u64 = 48 << 20;
+/// How much a consumer and the sockets on the way to it may hold: some systems give a socket 32 MiB.
+const MOST: u64 = 80 << 20;
 /// Longer than a broker may be silent until a client takes it for gone.
 const LONG: Duration = Duration::from_secs(6);
 
