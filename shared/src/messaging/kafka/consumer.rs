@@ -65,7 +65,7 @@ impl Consumer for KafkaConsumer {
         // All members are assigned anew where somebody adds partitions: so they count alike. Dropped here, it is given back.
         let counted = topics::count(&self.link, destination).await;
         self.doubtful = !matches!(counted, Ok(Some(_)));
-        let gone = || BinderError::unavailable("count partitions", anyhow::anyhow!("{destination} has no leader"));
+        let gone = || BinderError::unavailable("count partitions", anyhow::anyhow!("there is no topic {destination}"));
         partition.count = counted?.ok_or_else(gone)?;
         Ok(Box::new(partition))
     }

@@ -48,22 +48,29 @@ pub(super) fn dead_letters(destination: &str, group: &str) -> String {
 /// Makes what does not stand yet; returns how many partitions it has, wanted or not.
 pub(super) async fn declare(link: &Link, wanted: &Wanted) -> Result<u32, BinderError> {
     let Wanted { name, partitions, .. } = wanted;
-    if link.has_declared(name) && is_gone(link, name).await? {
+    let mut stood = link.has_declared(name);
+    if stood && is_gone(link, name).await? {
         // A consumer that does not notice that it was gone would go on at its offset in the new one.
         warn!(topic = name, "the topic is gone; it is made again");
         tokio::time::sleep(GONE).await;
+        stood = false;
     }
     let unmade = make(link, wanted).await?;
     link.declared(name);
     let since = Instant::now();
     let count = loop {
-        match count(link, name).await? {
-            Some(count) => break count,
+        match stands(link, name).await? {
+            Some((count, true)) => break count,
+            // Those that have leaders are used, and the others when they have them again.
+            Some((count, false)) if stood || since.elapsed() > MAKING => {
+                warn!(topic = name, "not all partitions of the topic have leaders");
+                break count;
+            }
             None if since.elapsed() > MAKING => {
-                let reason = unmade.map_or("it has no leader".to_owned(), |code| format!("it cannot be made: {code}"));
+                let reason = unmade.map_or("it is not there".to_owned(), |code| format!("it cannot be made: {code}"));
                 return Err(BinderError::unavailable(format!("use the topic {name}"), anyhow::anyhow!("{reason}")));
             }
-            None => tokio::time::sleep(LOOK).await,
+            _ => tokio::time::sleep(LOOK).await,
         }
     };
     if count != *partitions {
@@ -83,18 +90,24 @@ async fn is_gone(link: &Link, topic: &str) -> Result<bool, BinderError> {
     Ok(asked.await? == Some(RDKafkaErrorCode::UnknownTopicOrPartition))
 }
 
-/// How many partitions a topic has, once all of them have leaders.
+/// How many partitions a topic has, whether or not they have leaders now.
 pub(super) async fn count(link: &Link, topic: &str) -> Result<Option<u32>, BinderError> {
+    Ok(stands(link, topic).await?.map(|(count, _)| count))
+}
+
+/// How many partitions a topic has, and whether all of them have leaders.
+async fn stands(link: &Link, topic: &str) -> Result<Option<(u32, bool)>, BinderError> {
     let name = topic.to_owned();
     let attempt = format!("look at the topic {topic}");
     let asked = link.ask(&attempt, move |admin| {
         let metadata = admin.inner().fetch_metadata(Some(&name), ANSWER)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
-        let led = topic.filter(|topic| topic.partitions().iter().all(|partition| partition.leader() >= 0));
-        Ok(led.map(|topic| topic.partitions().len()))
+        Ok(topic.map(|topic| {
+            let led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
+            (u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX), led)
+        }))
     });
-    let count = asked.await?.and_then(|count| u32::try_from(count).ok());
-    Ok(count.filter(|count| *count > 0))
+    Ok(asked.await?.filter(|(count, _)| *count > 0))
 }
 
 /// How long a record stays in a topic at the most: until its segment is full of time, old, and looked at.
@@ -137,5 +150,25 @@ async fn make(link: &Link, wanted: &Wanted) -> Result<Option<RDKafkaErrorCode>, 
         }
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(None),
         Some(Err((_, code))) => Ok(Some(code)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::messaging::kafka::link::Clients;
+    use rdkafka::mocking::MockCluster;
+
+    #[tokio::test]
+    async fn a_partition_without_a_leader_is_one_of_the_partitions() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("things", 2, 1).unwrap();
+        let link = Link::start(Clients::new(cluster.bootstrap_servers().parse().unwrap(), "test")).unwrap();
+        link.first_up().await.unwrap();
+        assert_eq!(stands(&link, "things").await.unwrap(), Some((2, true)));
+        cluster.partition_leader("things", 1, None).unwrap();
+        assert_eq!(stands(&link, "things").await.unwrap(), Some((2, false)));
+        assert_eq!(count(&link, "things").await.unwrap(), Some(2));
     }
 }
