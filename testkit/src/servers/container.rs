@@ -5,8 +5,12 @@ use crate::reaper;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 use uuid::Uuid;
 
+/// How often it is tried to pause a container again, and how long that takes.
+const FREEZES: u32 = 20;
+const FREEZE: Duration = Duration::from_millis(100);
 /// The second try is for a container that was still being made at the first.
 const REMOVE: &str = "docker rm -fv \"$0\"; sleep 5; docker rm -fv \"$0\"";
 
@@ -65,7 +69,16 @@ impl Container {
 
     /// Does this to the container: `start`, `kill`, `pause`, `unpause`.
     pub async fn command(&self, what: &str) -> Result<(), String> {
-        docker(vec![what.to_owned(), self.name.clone()]).await.map(drop)
+        let mut more = 0..FREEZES;
+        loop {
+            match docker(vec![what.to_owned(), self.name.clone()]).await {
+                // Some kernels do not get hold of all threads of a container that is busy.
+                Err(error) if error.contains("unable to freeze") && more.next().is_some() => {
+                    tokio::time::sleep(FREEZE).await;
+                }
+                done => return done.map(drop),
+            }
+        }
     }
 }
 
