@@ -68,6 +68,7 @@ impl Lab for Kafka {
             foreign::the_neighbours_of_a_refused_record_are_sent_once,
             foreign::copies_are_weighed_one_by_one,
             foreign::a_batch_weighs_its_headers_too,
+            foreign::what_is_removed_before_it_is_read_holds_up_nothing_behind_it,
             foreign::what_a_topic_keeps_is_remembered_as_long,
             fresh::what_is_refused_is_not_taken_for_sent_since_what_follows_was_taken,
             owning::a_killed_process_and_one_that_comes_back_as_a_zombie_do_nothing_twice,

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use shared::database::letters::{self, Content, Letter};
 use shared::database::{Database, PoolConfig};
 use shared::messaging::event::Event;
-use shared::messaging::{Binder, Consumer, ConsumerBinding, Headers, Outgoing, Producer, ProducerBinding, Topic};
+use shared::messaging::{
+    Binder, Consumer, ConsumerBinding, DeadLetter, Headers, Outgoing, Producer, ProducerBinding, Topic,
+};
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -130,22 +132,17 @@ impl World {
 
     /// Takes the database from everybody else until the returned connection is closed.
     pub(crate) async fn lock_database(&self) -> AnyConnection {
-        let mut connection = AnyConnection::connect(&self.url).await.unwrap();
-        let lock = match self.database.product() {
-            "SQLite" => "BEGIN EXCLUSIVE",
-            _ => "BEGIN; LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE",
-        };
-        sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
-        connection
+        self.lock("BEGIN EXCLUSIVE", "BEGIN; LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE").await
     }
 
     /// Lets nobody write a letter until it is closed, and everybody read.
     pub(crate) async fn lock_letters(&self) -> AnyConnection {
+        self.lock("BEGIN IMMEDIATE", "BEGIN; LOCK TABLE dead_letters IN EXCLUSIVE MODE").await
+    }
+
+    async fn lock(&self, sqlite: &'static str, postgres: &'static str) -> AnyConnection {
         let mut connection = AnyConnection::connect(&self.url).await.unwrap();
-        let lock = match self.database.product() {
-            "SQLite" => "BEGIN IMMEDIATE",
-            _ => "BEGIN; LOCK TABLE dead_letters IN EXCLUSIVE MODE",
-        };
+        let lock = if self.database.product() == "SQLite" { sqlite } else { postgres };
         sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
         connection
     }
@@ -316,6 +313,21 @@ pub(crate) fn valued(key: i32, seq: i64, value: &str) -> Outgoing {
 pub(crate) fn saying(id: &str, key: i32, body: impl Into<bytes::Bytes>) -> Outgoing {
     let destination = THINGS.to_owned();
     Outgoing { destination, id: id.to_owned(), key, headers: Headers::new(), body: body.into() }
+}
+
+/// A letter of the only partition, with a body of so many bytes.
+pub(crate) fn dead_letter(id: &str, bytes: usize) -> DeadLetter {
+    DeadLetter {
+        id: id.to_owned(),
+        destination: THINGS.to_owned(),
+        group: GROUP.to_owned(),
+        partition: 0,
+        headers: Headers::new(),
+        body: vec![b' '; bytes].into(),
+        origin: Headers::new(),
+        cause: "no luck".to_owned(),
+        attempts: 1,
+    }
 }
 
 pub(crate) async fn open(url: &str, wait: Duration) -> Database {

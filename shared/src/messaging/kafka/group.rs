@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// How long the thread waits for something to do before it looks whether it shall end.
 const POLL: Duration = Duration::from_millis(200);
@@ -244,6 +244,11 @@ impl Membership {
 
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // That records were removed before they were read is told in no other way.
+        if facility == "OFFSET" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Error) {
+            let Self { topic, group, .. } = self;
+            error!(topic, group, message, "Kafka does not have the records that come next: events may be lost");
+        }
         client_log(level, facility, message);
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 /// How long a broker may take for one answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(3);
@@ -91,13 +91,8 @@ impl ClientContext for Said {
     }
 }
 
-/// What clients log is for who looks into them: they repeat themselves for as long as a broker is away. But that a
-/// consumer went on elsewhere than it was says nobody else, nor that what stood there was removed before it was read.
+/// What clients log is for who looks into them: they repeat themselves for as long as a broker is away.
 pub(super) fn client_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    if facility == "OFFSET" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Error) {
-        error!(message, "Kafka does not have the records any more that come next: events may be lost");
-        return;
-    }
     debug!(?level, facility, message, "the client says");
 }
 

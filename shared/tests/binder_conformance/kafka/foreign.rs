@@ -1,12 +1,13 @@
 //! What others put on the broker or made there, however odd.
 
 use super::raw::{Raw, RawRecord};
-use crate::lab::{GROUP, SOON, THINGS, World, consuming, producing, thing};
+use crate::lab::{GROUP, SOON, THINGS, World, consuming, dead_letter, producing, thing};
 use crate::reader::only_partition;
 use crate::scenarios::importing;
 use crate::service::{Setup, failing};
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 use shared::messaging::Outgoing;
 use std::time::Duration;
@@ -226,6 +227,23 @@ pub(crate) async fn what_a_topic_keeps_is_remembered_as_long(world: &World) {
     }
 }
 
+pub(crate) async fn what_is_removed_before_it_is_read_holds_up_nothing_behind_it(world: &World) {
+    let (raw, producer) = (Raw::of(world), world.producer(1).await);
+    let service = world.start(Setup::default()).await;
+    producer.send(vec![thing(1, 1)]).await.unwrap();
+    world.until_applied(&["1-1"]).await;
+    world.until_settled().await;
+    service.stop().await;
+    producer.send((2..10).map(|seq| thing(1, seq)).collect()).await.unwrap();
+    let mut all = TopicPartitionList::new();
+    all.add_partition_offset(&raw.name(THINGS), 0, Offset::End).unwrap();
+    raw.admin().delete_records(&all, &AdminOptions::new()).await.unwrap();
+    let service = world.start(Setup::default()).await;
+    producer.send(vec![thing(2, 1)]).await.unwrap();
+    world.until_applied(&["1-1", "2-1"]).await;
+    service.stop().await;
+}
+
 pub(crate) async fn a_batch_weighs_its_headers_too(world: &World) {
     let raw = Raw::of(world);
     let (_consumer, mut partition) = only_partition(world, &*world.binder().await, GROUP, 500).await;
@@ -248,17 +266,7 @@ pub(crate) async fn copies_are_weighed_one_by_one(world: &World) {
     raw.make(&topic, 1, &[("max.message.bytes", "20000")]).await;
     let binder = world.binder().await;
     let copy = async |number: usize| {
-        let letter = shared::messaging::DeadLetter {
-            id: format!("copy {number}"),
-            destination: THINGS.to_owned(),
-            group: GROUP.to_owned(),
-            partition: 0,
-            headers: shared::messaging::Headers::new(),
-            body: vec![b' '; 5_000].into(),
-            origin: shared::messaging::Headers::new(),
-            cause: "no luck".to_owned(),
-            attempts: 1,
-        };
+        let letter = dead_letter(&format!("copy {number}"), 5_000);
         binder.dead_letter(&letter).await
     };
     // The first one makes the client.

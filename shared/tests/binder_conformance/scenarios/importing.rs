@@ -1,10 +1,10 @@
 //! What other services left among the dead letters. How they leave it, the labs know.
 
-use crate::lab::{GROUP, THINGS, World, consuming, thing};
+use crate::lab::{GROUP, World, consuming, dead_letter, thing};
 use crate::service::{Setup, failing};
 use shared::database::letters::wanted::{Wanted, one};
+use shared::messaging::STANDING_BYTES;
 use shared::messaging::processor::{Imported, import};
-use shared::messaging::{DeadLetter, Headers, STANDING_BYTES};
 
 /// `leave` puts a dead letter of Java there, known by an id where it has one.
 pub(crate) async fn what_others_left_is_imported_once(
@@ -61,17 +61,7 @@ pub(crate) async fn letters_that_weigh_much_are_read_in_parts(world: &World) {
     let (binder, binding) = (world.binder().await, consuming(GROUP, 1));
     world.join(&*binder, &binding).await.leave().await;
     for number in 0..6 {
-        let letter = DeadLetter {
-            id: format!("heavy {number}"),
-            destination: THINGS.to_owned(),
-            group: GROUP.to_owned(),
-            partition: 0,
-            headers: Headers::new(),
-            body: vec![b' '; 3 << 20].into(),
-            origin: Headers::new(),
-            cause: "no luck".to_owned(),
-            attempts: 1,
-        };
+        let letter = dead_letter(&format!("heavy {number}"), 3 << 20);
         binder.dead_letter(&letter).await.unwrap();
     }
     let mut reader = binder.dead_letters(&binding).await.unwrap().expect("letters");

@@ -44,10 +44,10 @@ fn stands(link: &Link) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_is_refused_is_not_taken_for_sent_since_the_next_one_was_taken() {
+async fn what_is_taken_back_without_a_fault_of_anybodys_is_sent_again() {
     let (cluster, link) = brokers().await;
     let (request, answered) = request("a", &[LARGE, 1, 2, 3]);
-    // As a broker does that knows of the partition, and has not opened it.
+    // As a broker does that knows of the partition, and has not opened it. These refuse what follows, too.
     cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
     let sending = link.clone();
     tokio::task::spawn_blocking(move || Transactions::new(sending).publish(vec![request])).await.unwrap();
