@@ -3,8 +3,9 @@
 //!
 //! lapin reads tables that stand in tables by recursion, without a limit: a message with thousands of them, which the
 //! broker hands out again and again to whoever consumes, would end one process after the other; and one with a name that is
-//! no text one connection after the other. So what comes is [looked at](look). And the broker counts the messages that it sends ahead, whatever they weigh; lapin keeps them all. So
-//! nothing is read while those in hand weigh too much, and the broker has to wait until some of them are settled.
+//! no text one connection after the other. So what comes is [looked at](look). And the broker counts the messages that it
+//! sends ahead, whatever they weigh; lapin keeps them all. So nothing is read while those in hand weigh too much, and the
+//! broker has to wait until some of them are settled.
 //!
 //! What must never happen: a byte comes out otherwise than it went in that is neither the mark of such a table nor of such
 //! a name; a message that has begun is held up.
