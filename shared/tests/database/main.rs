@@ -7,6 +7,7 @@ mod many;
 mod server;
 
 use shared::database::inbox::{self, Outcome};
+use shared::database::letters::summary::summary;
 use shared::database::letters::wanted::{self, Wanted};
 use shared::database::letters::{self, Kind, Letter, NewLetter, decided};
 use shared::database::together::{Statement, Together};
@@ -301,6 +302,34 @@ async fn mark(database: &Database, which: &str, wanted: &str) {
     let marked = format!("UPDATE dead_letters SET wanted = '{wanted}' WHERE {which}");
     sqlx::query(AssertSqlSafe(marked)).execute(&mut *transaction).await.unwrap();
     transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_counted_stood_so_at_one_moment() {
+    let (databases, _folder) = databases().await;
+    for database in databases {
+        standing(&database, 1, 200).await;
+        mark(&database, "TRUE", "drop").await;
+        let closing = async {
+            for sequence in 1..=200 {
+                let mut transaction = database.begin().await.unwrap();
+                let closed = sqlx::query("UPDATE dead_letters SET state = 'closed' WHERE sequence = $1");
+                closed.bind(sequence).execute(&mut *transaction).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        };
+        let counting = async {
+            loop {
+                let counted = summary(&database).await.unwrap();
+                assert_eq!(counted.failed, counted.wanted_drop, "{database:?}");
+                if counted.open == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::join!(closing, counting);
+        database.close().await;
+    }
 }
 
 /// The key and the name of a row.

@@ -30,49 +30,41 @@ pub struct Summary {
     pub wanted_drop: i64,
 }
 
-/// Counts what stands open.
+/// Counts what stands open, in one statement and so at one moment: who follows a request must not find something open
+/// that was closed when nothing was wanted any more.
 pub async fn summary(database: &Database) -> Result<Summary, sqlx::Error> {
-    let kinds = "SELECT kind, COUNT(*), MIN(created_at) FROM dead_letters
-                 WHERE state <> 'closed' GROUP BY kind";
-    // Grouped, as the index has them: of a million letters no set is made.
-    let keys = "SELECT COUNT(*) FROM (SELECT event_key FROM dead_letters
-                WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND event_key IS NOT NULL
-                GROUP BY destination, event_key) AS keys";
-    let wanted = "SELECT wanted, COUNT(*) FROM dead_letters
-                  WHERE wanted IS NOT NULL AND state <> 'closed' GROUP BY wanted";
-    let found = "SELECT COUNT(*) FROM dead_letters WHERE state <> 'closed' AND kind = 'invalid' AND generation > 0";
-    let counted = async {
-        let mut summary = Summary::default();
-        let mut oldest = None;
-        for row in sqlx::query(kinds).fetch_all(database.readers()).await? {
-            let (count, since): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-            summary.open += count;
-            oldest = Some(oldest.map_or(since, |oldest: i64| oldest.min(since)));
-            match row.try_get::<String, _>(0)?.as_str() {
-                "failed" => summary.failed = count,
-                "parked" => summary.parked = count,
-                "invalid" => summary.invalid = count,
-                _ => summary.foreign += count,
-            }
+    // Keys are grouped, as the index has them: of a million letters no set is made.
+    let counted = sqlx::query(
+        "SELECT 'kind', kind, COUNT(*), MIN(created_at) FROM dead_letters WHERE state <> 'closed' GROUP BY kind
+         UNION ALL
+         SELECT 'wanted', wanted, COUNT(*), NULL FROM dead_letters
+         WHERE wanted IS NOT NULL AND state <> 'closed' GROUP BY wanted
+         UNION ALL
+         SELECT 'found', 'invalid', COUNT(*), NULL FROM dead_letters
+         WHERE state <> 'closed' AND kind = 'invalid' AND generation > 0
+         UNION ALL
+         SELECT 'keys', 'parked', COUNT(*), NULL FROM (
+             SELECT event_key FROM dead_letters
+             WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND event_key IS NOT NULL
+             GROUP BY destination, event_key) AS keys",
+    );
+    let (mut summary, mut oldest) = (Summary::default(), None);
+    for row in database.in_time(counted.fetch_all(database.readers())).await? {
+        let (count, since): (i64, Option<i64>) = (row.try_get(2)?, row.try_get(3)?);
+        summary.open += since.map_or(0, |_| count);
+        oldest = oldest.into_iter().chain(since).min();
+        match (row.try_get(0)?, row.try_get(1)?) {
+            ("kind", "failed") => summary.failed = count,
+            ("kind", "parked") => summary.parked = count,
+            ("kind", "invalid") => summary.invalid = count,
+            ("kind", _) => summary.foreign += count,
+            ("wanted", "drop") => summary.wanted_drop += count,
+            ("wanted", _) => summary.wanted_replay += count,
+            ("found", _) => summary.found_invalid = count,
+            _ => summary.parked_keys = count,
         }
-        if summary.failed + summary.parked > 0 {
-            summary.parked_keys = sqlx::query(keys).fetch_one(database.readers()).await?.try_get(0)?;
-        }
-        if summary.invalid > 0 {
-            summary.found_invalid = sqlx::query(found).fetch_one(database.readers()).await?.try_get(0)?;
-        }
-        if summary.open > 0 {
-            for row in sqlx::query(wanted).fetch_all(database.readers()).await? {
-                let count = row.try_get::<i64, _>(1)?;
-                match row.try_get::<String, _>(0)?.as_str() {
-                    "drop" => summary.wanted_drop += count,
-                    _ => summary.wanted_replay += count,
-                }
-            }
-        }
-        let age = oldest.map_or(0, |oldest| jiff::Timestamp::now().as_millisecond().saturating_sub(oldest));
-        summary.oldest_age_seconds = age.max(0) / 1000;
-        Ok(summary)
-    };
-    database.in_time(counted).await
+    }
+    let age = oldest.map_or(0, |oldest| jiff::Timestamp::now().as_millisecond().saturating_sub(oldest));
+    summary.oldest_age_seconds = age.max(0) / 1000;
+    Ok(summary)
 }
