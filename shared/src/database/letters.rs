@@ -6,7 +6,8 @@
 //! - [`summary`]: how many there are, and how old
 //!
 //! What must never happen: a letter that is closed and opened again; a letter of a key that is decided on before an
-//! older one of that key.
+//! older one of that key; a letter that comes to stand in front of one that
+//! was shown already.
 
 pub mod decided;
 pub mod summary;
@@ -105,13 +106,34 @@ pub struct Content {
     pub body: Vec<u8>,
 }
 
-/// Writes letters whose inbox rows were just won; their order is the order of `letters`.
+/// A lock on all letters.
+#[derive(Debug, Clone, Copy)]
+#[repr(i64)]
+enum Lock {
+    /// Those who want something of many letters have it alone; those share it who hold many for anything else.
+    Decisions = 0x6c65_7474_6572_7300,
+    /// Who writes letters has it alone.
+    Order,
+}
+
+/// Takes a lock until the transaction ends. The one writer of an SQLite file has them all.
+async fn hold(connection: &mut AnyConnection, lock: Lock, sql: &'static str) -> Result<(), sqlx::Error> {
+    if connection.backend_name() != "SQLite" {
+        sqlx::query(sql).bind(lock as i64).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Writes letters whose inbox rows were just won; their order is the order of `letters`. From here to its end the
+/// transaction must wait for nobody: others write theirs after that, so that who sees a letter has seen, or could have,
+/// all that stand before it.
 pub async fn write(
     connection: &mut AnyConnection,
     destination: &str,
     partition: u32,
     letters: &[NewLetter<'_>],
 ) -> Result<(), sqlx::Error> {
+    hold(connection, Lock::Order, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
     let now = jiff::Timestamp::now().as_millisecond();
     // Not padded: a row that is there twice would have to be passed over, and a letter that is there already must not. Nor
     // kept prepared: any number of letters is rare.

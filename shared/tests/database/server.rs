@@ -1,9 +1,9 @@
 //! What only a database that is a server has: sessions, several instances, and times at which it is away.
 
-use super::{NONE, found_letter, mark, open, standing};
+use super::{NONE, found_letter, letter, mark, open, standing};
 use shared::database::inbox::{self, Outcome};
 use shared::database::letters::wanted::{self, Unwanted, Wanted};
-use shared::database::letters::{self, decided};
+use shared::database::letters::{self, Kind, decided};
 use shared::database::{Database, PoolConfig, Trouble, trouble};
 use std::time::{Duration, Instant};
 use testkit::servers::{Own, found, postgres};
@@ -124,6 +124,28 @@ async fn until_one_waits(database: &Database) {
         if count == 1 { Ok(()) } else { Err(count) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn letters_are_seen_in_the_order_of_their_sequences() {
+    let Some(server) = found(postgres().await) else { return };
+    let database = open(&server.database().await).await;
+    let mut slow = database.begin().await.unwrap();
+    letters::write(&mut slow, "d", 0, &[letter("slow", Some(7), Kind::Failed)]).await.unwrap();
+    let quick = async {
+        let mut quick = database.begin().await.unwrap();
+        letters::write(&mut quick, "d", 1, &[letter("quick", Some(8), Kind::Failed)]).await.unwrap();
+        quick.commit().await.unwrap();
+    };
+    let slow = async {
+        until_one_waits(&database).await;
+        assert_eq!(letters::last(&database).await.unwrap(), None);
+        slow.commit().await.unwrap();
+    };
+    tokio::join!(quick, slow);
+    let (slow, quick) = (found_letter(&database, "slow").await, found_letter(&database, "quick").await);
+    assert!(slow.sequence < quick.sequence);
+    database.close().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What somebody asks for. It is noted in the letters themselves: whoever works on the partition of their key carries it
 //! out, after any crash, and asking twice is asking once.
 
-use super::{Letter, letter, of, select};
+use super::{Letter, Lock, hold, letter, of, select};
 use crate::database::Database;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
@@ -100,7 +100,7 @@ pub async fn parking(
     while after < last {
         let marked = async {
             let mut transaction = database.begin().await?;
-            hold(&mut transaction, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
+            hold(&mut transaction, Lock::Decisions, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
             let marked = sqlx::query(AssertSqlSafe(format!(
                 "UPDATE dead_letters SET wanted = $2 WHERE state <> 'closed' AND sequence IN (
                      SELECT sequence FROM dead_letters
@@ -119,17 +119,6 @@ pub async fn parking(
         after = marked.into_iter().max().unwrap_or(last);
     }
     Ok(count)
-}
-
-/// Takes the lock that those who want something of many letters have alone, and those share who hold many for anything
-/// else. The one writer of an SQLite file has it.
-pub(super) async fn hold(connection: &mut AnyConnection, lock: &'static str) -> Result<(), sqlx::Error> {
-    /// The number of the lock, among those of this database.
-    const LETTERS: i64 = 0x6c65_7474_6572_7300;
-    if connection.backend_name() != "SQLite" {
-        sqlx::query(lock).bind(LETTERS).execute(connection).await?;
-    }
-    Ok(())
 }
 
 /// The first open letter that parks the key of `letter`, and what is wanted of it.

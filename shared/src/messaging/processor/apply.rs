@@ -76,7 +76,7 @@ impl<H: Handler> Worker<H> {
         self.subscription.database.in_time(self.transact(messages)).await
     }
 
-    /// Applies what is new in `messages`, in one transaction: inbox, then parked keys, then effects.
+    /// Applies what is new in `messages`, in one transaction: inbox, then parked keys, then effects, then letters.
     async fn transact(&self, messages: &[Received]) -> Result<Applied, Failure> {
         let mut seen = HashSet::with_capacity(messages.len());
         let mut events = Vec::with_capacity(messages.len());
@@ -102,15 +102,16 @@ impl<H: Handler> Worker<H> {
         // A statement of its own, behind the inbox: it sees what another owner committed while we waited there.
         let keys: Vec<i32> = events.iter().map(|(_, event)| event.key()).collect();
         let parked = letters::parked(&mut transaction, destination, &keys).await?;
-        if !parked.is_empty() {
-            self.park(&mut transaction, &events, &parked).await?;
-            applied = Applied::CopiesWanted;
-        }
-
-        let events: Vec<Event<H::Payload>> =
-            events.into_iter().map(|(_, event)| event).filter(|event| !parked.contains_key(&event.key())).collect();
+        let (behind, events): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|(_, event)| parked.contains_key(&event.key()));
+        let events: Vec<Event<H::Payload>> = events.into_iter().map(|(_, event)| event).collect();
         if !events.is_empty() {
             self.handle(&mut transaction, &events).await?;
+        }
+        // Last of all: who writes letters holds up others who do.
+        if !behind.is_empty() {
+            self.park(&mut transaction, &behind, &parked).await?;
+            applied = Applied::CopiesWanted;
         }
         transaction.commit().await?;
         Ok(applied)
@@ -126,7 +127,7 @@ impl<H: Handler> Worker<H> {
         applied.await.unwrap_or_else(|panic| Err(Failure::Failed(panicked(&*panic))))
     }
 
-    /// Writes a letter for each of `events` whose key is parked, in order, behind the letter that parks it.
+    /// Writes a letter for each of `events`, in order, behind the letter that parks its key.
     async fn park(
         &self,
         connection: &mut AnyConnection,
@@ -136,8 +137,8 @@ impl<H: Handler> Worker<H> {
         let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
         let followers: Vec<NewLetter<'_>> = events
             .iter()
-            .filter_map(|(message, event)| Some((message, event, parked.get(&event.key())?)))
-            .map(|(message, event, first)| {
+            .map(|(message, event)| {
+                let first = &parked[&event.key()];
                 info!(destination, partition, id = message.id, key = event.key(), behind = first, "event parked");
                 NewLetter {
                     key: Some(event.key()),

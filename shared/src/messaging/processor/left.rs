@@ -85,22 +85,25 @@ async fn take_over(
 ) -> Result<HashSet<String>, sqlx::Error> {
     let written = async {
         let mut transaction = database.begin().await?;
-        let mut new = HashSet::new();
-        for StandingLetter { message, partition, cause, .. } in read {
+        let mut new = Vec::new();
+        for letter in read {
+            let StandingLetter { message, partition, .. } = letter;
             // One that stands there twice is known the second time.
             let won = inbox::take(&mut transaction, destination, *partition, Outcome::Dead, &[&message.id]).await?;
-            if won.is_empty() {
-                continue;
+            if !won.is_empty() {
+                new.push(letter);
             }
+        }
+        // What writes letters waits for nobody.
+        for StandingLetter { message, partition, cause, .. } in &new {
             let cause = cause.clone().unwrap_or_else(|| "left by another service".to_owned());
             let letter =
                 NewLetter { key: readable_key(&message.body), kind: Kind::Foreign, cause, ..NewLetter::of(message) };
             letters::write(&mut transaction, destination, *partition, &[letter]).await?;
             info!(destination, id = message.id, "dead letter of another service imported");
-            new.insert(message.id.clone());
         }
         transaction.commit().await?;
-        Ok(new)
+        Ok(new.into_iter().map(|letter| letter.message.id.clone()).collect())
     };
     database.in_time(written).await
 }
