@@ -125,11 +125,14 @@ async fn one(
     #[derive(Deserialize)]
     struct Marked {
         wanted: u64,
+        /// Nothing is wanted of what stands behind it.
+        #[serde(default)]
+        upto: i64,
     }
     let scope = &decision.scope;
     // What came after the look has been seen by nobody: a replay takes it along, a drop does not, not even the first.
     let upto = matches!(verb, Verb::Drop).then(|| before.last.unwrap_or(0));
-    let Some(Marked { wanted }) = service.post(&[verb.name()], &scope.body(upto)).await? else {
+    let Some(Marked { wanted, upto: last }) = service.post(&[verb.name()], &scope.body(upto)).await? else {
         if scope.is_one() {
             return Ok(None);
         }
@@ -141,13 +144,18 @@ async fn one(
     progress.inc_length(wanted);
     let patience = Duration::from_secs(decision.timeout.into());
     let after = follow(service, scope, wanted, patience, progress).await?;
-    let (left, invalid) = (after.open, after.found_invalid.saturating_sub(before.found_invalid));
-    let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
-    let done = match verb {
-        Verb::Replay => wanted.saturating_sub(left + invalid),
-        // What is left came meanwhile.
-        Verb::Drop => wanted,
+    let (left, invalid) = match verb {
+        Verb::Replay => (after.open, after.found_invalid.saturating_sub(before.found_invalid)),
+        Verb::Drop => (after.open, 0),
     };
+    let late = match left + invalid {
+        0 => Standing::default(),
+        _ => scope.behind(service, last.max(before.last.unwrap_or(0))).await?,
+    };
+    let stopped = if left > 0 { scope.stopped(service).await? } else { Vec::new() };
+    // What came meanwhile is none of those that something was wanted of.
+    let undone = left.saturating_sub(late.open) + invalid.saturating_sub(late.found_invalid);
+    let done = wanted.saturating_sub(undone);
     Ok(Some(Outcome { service: service.name.clone(), wanted, done, invalid, left, stopped }))
 }
 

@@ -29,8 +29,9 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(service: &'a Service, filter: &'a Filter) -> Self {
-        Self { service, filter, after: Some(0) }
+    /// Those behind `after`, by its sequence.
+    pub(super) fn behind(service: &'a Service, filter: &'a Filter, after: i64) -> Self {
+        Self { service, filter, after: Some(after) }
     }
 
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Page>> {
@@ -50,7 +51,7 @@ pub(super) async fn list(services: &Services, filter: &Filter, json: bool, out: 
     let mut found = 0;
     let mut failures = Vec::new();
     for service in &services.0 {
-        let mut pages = Pages::new(service, filter);
+        let mut pages = Pages::behind(service, filter, 0);
         loop {
             let letters = match pages.next().await {
                 Ok(Some(page)) => page.dead_letters,

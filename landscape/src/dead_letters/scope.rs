@@ -81,7 +81,7 @@ impl Scope {
                 }
                 _ => Standing::default(),
             }),
-            (_, Some(key)) => of_key(service, key).await,
+            (_, Some(_)) => self.behind(service, 0).await,
             _ => {
                 let page: Page = service.get(&[], &[("limit", "1".to_owned())]).await?.unwrap_or_default();
                 let of = page.summary;
@@ -95,6 +95,29 @@ impl Scope {
         }
     }
 
+    /// How those stand that came behind `last`, read one by one; of one letter there are none.
+    pub(super) async fn behind(&self, service: &Service, last: i64) -> anyhow::Result<Standing> {
+        let mut standing = Standing::default();
+        if self.is_one() {
+            return Ok(standing);
+        }
+        let filter = Filter { key: self.key, kind: None };
+        let mut pages = Pages::behind(service, &filter, last);
+        while let Some(page) = pages.next().await? {
+            for letter in &page.dead_letters {
+                standing.last = Some(letter.sequence);
+                if letter.parks() {
+                    standing.open += 1;
+                    standing.wanted += u64::from(letter.wanted.is_some());
+                } else if letter.kind == "invalid" {
+                    // One that arrived so has never been replayed.
+                    standing.found_invalid += u64::from(letter.generation > 0);
+                }
+            }
+        }
+        Ok(standing)
+    }
+
     /// The first open letter of each key that has one, of some keys.
     pub(super) async fn stopped(&self, service: &Service) -> anyhow::Result<Vec<Letter>> {
         if let Some(id) = &self.id {
@@ -103,7 +126,7 @@ impl Scope {
         }
         let (mut keys, mut stopped) = (HashSet::new(), Vec::new());
         let filter = Filter { key: self.key, kind: None };
-        let mut pages = Pages::new(service, &filter);
+        let mut pages = Pages::behind(service, &filter, 0);
         while let Some(page) = pages.next().await? {
             for letter in page.dead_letters {
                 if letter.parks() && keys.insert(letter.key) {
@@ -117,23 +140,4 @@ impl Scope {
         }
         Ok(stopped)
     }
-}
-
-async fn of_key(service: &Service, key: i32) -> anyhow::Result<Standing> {
-    let mut standing = Standing::default();
-    let filter = Filter { key: Some(key), kind: None };
-    let mut pages = Pages::new(service, &filter);
-    while let Some(page) = pages.next().await? {
-        for letter in &page.dead_letters {
-            standing.last = Some(letter.sequence);
-            if letter.parks() {
-                standing.open += 1;
-                standing.wanted += u64::from(letter.wanted.is_some());
-            } else if letter.kind == "invalid" {
-                // One that arrived so has never been replayed.
-                standing.found_invalid += u64::from(letter.generation > 0);
-            }
-        }
-    }
-    Ok(standing)
 }

@@ -188,8 +188,8 @@ async fn refuses(sandbox: &Sandbox) {
         (r#"{"id":"\u0000"}"#, 404, "No dead letter found for id: "),
         (r#"{"id":"nope","upto":1}"#, 400, ""),
         (r#"{"upto":1}"#, 400, ""),
-        (r#"{"key":99}"#, 202, r#"{"wanted":0}"#),
-        (r#"{"all":true}"#, 202, r#"{"wanted":0}"#),
+        (r#"{"key":99}"#, 202, r#"{"wanted":0,"upto":0}"#),
+        (r#"{"all":true}"#, 202, r#"{"wanted":0,"upto":0}"#),
     ] {
         for what in ["replay", "drop"] {
             let answer = decide(&service, what, Some("secret"), body).await;
@@ -198,7 +198,7 @@ async fn refuses(sandbox: &Sandbox) {
         }
     }
     let upto = r#"{"all":true,"upto":1}"#;
-    assert_eq!(decide(&service, "drop", Some("secret"), upto).await.text(), r#"{"wanted":0}"#);
+    assert_eq!(decide(&service, "drop", Some("secret"), upto).await.text(), r#"{"wanted":0,"upto":0}"#);
     let endless = decide(&service, "replay", Some("secret"), upto).await;
     assert_eq!(endless.status, 400);
     assert!(endless.text().contains(r#""field":"upto""#), "{}", endless.text());
@@ -206,7 +206,7 @@ async fn refuses(sandbox: &Sandbox) {
     assert_eq!((imported.status, imported.text()), (200, r#"{"imported":0,"known":0,"more":false}"#));
 
     let one = format!(r#"{{"id":"{id}"}}"#);
-    assert_eq!(decide(&service, "drop", Some("secret"), &one).await.text(), r#"{"wanted":1}"#);
+    assert_eq!(decide(&service, "drop", Some("secret"), &one).await.json()["wanted"], 1);
     service.letters(0).await;
     let closed = decide(&service, "replay", Some("secret"), &one).await;
     assert_eq!(closed.status, 409);

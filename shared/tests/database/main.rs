@@ -8,7 +8,7 @@ mod server;
 
 use shared::database::inbox::{self, Outcome};
 use shared::database::letters::summary::summary;
-use shared::database::letters::wanted::{self, Wanted};
+use shared::database::letters::wanted::{self, Marked, Wanted};
 use shared::database::letters::{self, Kind, Letter, NewLetter, decided};
 use shared::database::together::{Statement, Together};
 use shared::database::{Database, PoolConfig, Trouble, trouble};
@@ -186,12 +186,16 @@ async fn who_asks_means_what_stood_there_when_he_did() {
     let (databases, _folder) = databases().await;
     for database in databases {
         standing(&database, 1, 3).await;
-        assert_eq!(wanted::parking(&database, Some(7), Some(2), Wanted::Drop).await.unwrap(), 2, "{database:?}");
+        assert_eq!(
+            wanted::parking(&database, Some(7), Some(2), Wanted::Drop).await.unwrap(),
+            Marked { wanted: 2, upto: 2 },
+            "{database:?}"
+        );
         assert_eq!(found_letter(&database, "3").await.wanted, None);
-        assert_eq!(wanted::parking(&database, None, Some(0), Wanted::Drop).await.unwrap(), 0);
-        assert_eq!(wanted::parking(&database, Some(8), None, Wanted::Drop).await.unwrap(), 0);
+        assert_eq!(wanted::parking(&database, None, Some(0), Wanted::Drop).await.unwrap().wanted, 0);
+        assert_eq!(wanted::parking(&database, Some(8), None, Wanted::Drop).await.unwrap().wanted, 0);
         // While others come, one after the other, it comes to an end.
-        let asked = async { wanted::parking(&database, Some(7), None, Wanted::Drop).await.unwrap() };
+        let asked = async { wanted::parking(&database, Some(7), None, Wanted::Drop).await.unwrap().wanted };
         let coming = async {
             for number in 4..100 {
                 standing(&database, number, number).await;

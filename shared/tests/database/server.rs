@@ -185,7 +185,7 @@ async fn who_parks_events_of_some_keys_and_who_wants_all_letters_wait_for_each_o
             parked
         };
         let (wanted, parked) = tokio::join!(wanted::parking(&database, None, None, Wanted::ReplayKey), parking);
-        assert_eq!((wanted.unwrap(), parked.unwrap()), (2, 1));
+        assert_eq!((wanted.unwrap().wanted, parked.unwrap()), (2, 1));
     }
     database.close().await;
 }

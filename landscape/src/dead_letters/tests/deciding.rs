@@ -36,7 +36,8 @@ fn step(letters: &mut Vec<Value>) {
     let Some(at) = letters.iter().position(|letter| !letter["wanted"].is_null()) else { return };
     let key = letters[at]["key"].clone();
     let replay = letters[at]["wanted"] == "replay-key" || letters[at]["wanted"] == "replay";
-    match letters[at]["cause"].as_str().unwrap() {
+    let cause = letters[at]["cause"].as_str().unwrap().to_owned();
+    match cause.as_str() {
         "fails" if replay => {
             for letter in letters.iter_mut().filter(|letter| letter["key"] == key) {
                 letter["wanted"] = Value::Null;
@@ -47,13 +48,16 @@ fn step(letters: &mut Vec<Value>) {
             letters[at]["generation"] = 1.into();
             letters[at]["wanted"] = Value::Null;
         }
-        "makes another invalid" => {
+        _ => {
             letters.remove(at);
-            let mut live = letter(100);
-            (live["key"], live["kind"]) = (key, "invalid".into());
-            letters.push(live);
+            if let Some(kind) = cause.strip_prefix("makes another ") {
+                let (kind, generation) = kind.split_once(' ').unwrap_or((kind, "0"));
+                let mut live = letter(100);
+                (live["key"], live["kind"]) = (key, kind.into());
+                live["generation"] = generation.parse::<u32>().unwrap().into();
+                letters.push(live);
+            }
         }
-        _ => drop(letters.remove(at)),
     }
 }
 
@@ -91,7 +95,7 @@ async fn mark(letters: Letters, headers: HeaderMap, body: Value, many: &str, one
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let mut letters = letters.lock().unwrap();
-    let mut wanted = 0;
+    let (mut wanted, mut upto) = (0, 0);
     let meant = |letter: &Value| match (&body["id"], &body["key"]) {
         (Value::String(id), _) => letter["id"] == **id,
         (_, Value::Null) => parks(letter),
@@ -100,11 +104,11 @@ async fn mark(letters: Letters, headers: HeaderMap, body: Value, many: &str, one
     let seen = |letter: &Value| body["upto"].as_i64().is_none_or(|upto| letter["sequence"].as_i64() <= Some(upto));
     for letter in letters.iter_mut().filter(|letter| meant(letter) && seen(letter)) {
         letter["wanted"] = if body["id"].is_null() { many.into() } else { one.into() };
-        wanted += 1;
+        (wanted, upto) = (wanted + 1, letter["sequence"].as_i64().unwrap());
     }
     match (wanted, &body["id"]) {
         (0, Value::String(_)) => StatusCode::NOT_FOUND.into_response(),
-        _ => (StatusCode::ACCEPTED, Json(json!({ "wanted": wanted }))).into_response(),
+        _ => (StatusCode::ACCEPTED, Json(json!({ "wanted": wanted, "upto": upto }))).into_response(),
     }
 }
 
@@ -252,6 +256,22 @@ async fn what_arrives_invalid_meanwhile_is_not_of_the_replay() {
 }
 
 #[tokio::test]
+async fn what_comes_meanwhile_is_left_and_what_was_wanted_is_done() {
+    // One that waits, and one that was replayed along and found invalid.
+    for (late, left, invalid) in [("failed", 1, 0), ("invalid 1", 0, 1)] {
+        for scope in ["--all", "--key 1"] {
+            let all = letters(&[(1, "failed", &format!("makes another {late}")), (1, "parked", "a")]);
+            let services = all_of(&[("product", deciding(&all).await)]).with(Token::new(TOKEN));
+            let (said, ended) = run(&services, Verb::Replay, &format!("{scope} --json")).await;
+            let outcome: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!((&outcome["done"], &outcome["left"]), (&2.into(), &left.into()), "{scope} {late}");
+            assert_eq!(outcome["invalid"], invalid);
+            assert!(ended.unwrap_err().starts_with("1 "));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_without_letters_is_named_and_who_has_none_is_no_row() {
     let (product, review) = (letters(&[(1, "failed", "a")]), letters(&[(2, "invalid", "b")]));
     let addresses = vec![("product", deciding(&product).await), ("review", deciding(&review).await)];
@@ -274,7 +294,7 @@ async fn who_does_not_get_on_is_not_waited_for_for_ever() {
         "wantedReplay": 1, "wantedDrop": 0 } });
     let routes = Router::new()
         .route("/actuator/deadletters", get(move || stuck(page)))
-        .route("/actuator/deadletters/replay", post(|| async { Json(json!({ "wanted": 1 })) }));
+        .route("/actuator/deadletters/replay", post(|| async { Json(json!({ "wanted": 1, "upto": 1 })) }));
     let services = all_of(&[("product", serve(routes).await)]).with(Token::new(TOKEN));
     let ended = run(&services, Verb::Replay, "--all --timeout 0").await.1.unwrap_err();
     assert!(ended.contains("has 1 letters left of it and does not get on; the request is recorded there"), "{ended}");

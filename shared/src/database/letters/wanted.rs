@@ -3,6 +3,7 @@
 
 use super::{Letter, Lock, hold, letter, of, select};
 use crate::database::Database;
+use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 /// What is to become of a letter.
@@ -25,6 +26,15 @@ impl Wanted {
             Self::Drop => "drop",
         }
     }
+}
+
+/// The letters that something is wanted of from now on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Marked {
+    /// How many there are.
+    pub wanted: u64,
+    /// None of them stands behind this one, by its sequence.
+    pub upto: i64,
 }
 
 /// Why something is not done to a letter.
@@ -53,7 +63,7 @@ pub enum Unwanted {
 pub(super) const AT_ONCE: u32 = 5_000;
 
 /// Wants this of one letter.
-pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Unwanted> {
+pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<Marked, Unwanted> {
     let marked = async {
         let mut transaction = database.begin().await?;
         let found = sqlx::query(select("WHERE id = $1")).bind(id).fetch_optional(&mut *transaction).await?;
@@ -76,26 +86,26 @@ pub async fn one(database: &Database, id: &str, wanted: Wanted) -> Result<(), Un
             return Err(Unwanted::Closed(found.id));
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(Marked { wanted: 1, upto: found.sequence })
     };
     database.in_time(marked).await
 }
 
-/// Wants this of the letters that park a key, or of those that park any, the oldest first; returns how many there are.
-/// Those behind `upto` are not meant, nor those that came after the request: nobody has seen them.
+/// Wants this of the letters that park a key, or of those that park any, the oldest first. Those behind `upto` are not
+/// meant, nor those that came after the request: nobody has seen them.
 pub async fn parking(
     database: &Database,
     key: Option<i32>,
     upto: Option<i64>,
     wanted: Wanted,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Marked, sqlx::Error> {
     let (of, mut after, mut count) = (of(key), 0, 0);
     let last = sqlx::query(AssertSqlSafe(format!(
         "SELECT sequence FROM dead_letters WHERE state <> 'closed' AND kind NOT IN ('invalid', 'foreign') AND {of}
          ORDER BY sequence DESC LIMIT 1"
     )));
     let last = database.in_time(last.bind(key).fetch_optional(database.readers())).await?;
-    let Some(last) = last else { return Ok(0) };
+    let Some(last) = last else { return Ok(Marked::default()) };
     let last = last.try_get::<i64, _>(0)?.min(upto.unwrap_or(i64::MAX));
     while after < last {
         let marked = async {
@@ -118,7 +128,7 @@ pub async fn parking(
         count += marked.len() as u64;
         after = marked.into_iter().max().unwrap_or(last);
     }
-    Ok(count)
+    Ok(Marked { wanted: count, upto: last })
 }
 
 /// The first open letter that parks the key of `letter`, and what is wanted of it.

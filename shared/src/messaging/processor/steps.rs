@@ -194,14 +194,14 @@ impl Lane {
         let marked = |key, wanted| async move {
             // Who drops means what he sees.
             let upto = if wanted == Wanted::Drop { letters::last(database).await.unwrap() } else { None };
-            Answer::Marked(parking(database, key, upto, wanted).await.unwrap())
+            Answer::Marked(parking(database, key, upto, wanted).await.unwrap().wanted)
         };
         match asked {
             Asked::All(wanted) => marked(None, wanted).await,
             Asked::Of(place, Request::Parking(wanted)) => marked(Some(self.from + place as i32), wanted).await,
             Asked::Of(place, Request::One(number, wanted)) => {
                 match one(database, &self.id(place, number), wanted).await {
-                    Ok(()) => Answer::Noted,
+                    Ok(_) => Answer::Noted,
                     Err(Unwanted::Unknown(_)) => Answer::Unknown,
                     Err(Unwanted::Closed(_)) => Answer::Closed,
                     Err(Unwanted::Behind { first, .. }) => Answer::Behind(number_of(&first)),

@@ -3,7 +3,7 @@
 //! What must never happen: a decision by somebody who brings no token.
 
 use super::{DeadLetters, possible};
-use crate::database::letters::wanted::{self, Unwanted, Wanted};
+use crate::database::letters::wanted::{self, Marked, Unwanted, Wanted};
 use crate::error::{ApiError, Details};
 use crate::messaging::BinderError;
 use crate::messaging::processor::{self, ImportError, Imported};
@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use http::request::Parts;
 use http::{StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Which letters are meant: exactly one of `id`, `key` and `all` says so.
 #[derive(Deserialize)]
@@ -27,12 +27,6 @@ pub(super) struct Which {
     all: Option<bool>,
     /// The last one that is dropped, by its sequence: who asks has seen none behind it.
     upto: Option<i64>,
-}
-
-/// How many letters are marked.
-#[derive(Serialize)]
-pub(super) struct Marked {
-    wanted: u64,
 }
 
 /// Somebody who brought the token.
@@ -80,9 +74,9 @@ async fn mark(
     one: Wanted,
     many: Wanted,
 ) -> Result<(StatusCode, Json<Marked>), ApiError> {
-    let wanted = match which {
+    let marked = match which {
         Which { id: Some(id), key: None, all: None, upto: None } if !possible(&id) => Err(Unwanted::Unknown(id)),
-        Which { id: Some(id), key: None, all: None, upto: None } => wanted::one(database, &id, one).await.map(|()| 1),
+        Which { id: Some(id), key: None, all: None, upto: None } => wanted::one(database, &id, one).await,
         Which { id: None, key: Some(key), all: None, upto } => {
             wanted::parking(database, Some(key), upto, many).await.map_err(Unwanted::from)
         }
@@ -91,7 +85,7 @@ async fn mark(
         }
         _ => return Err(ambiguous()),
     };
-    Ok((StatusCode::ACCEPTED, Json(Marked { wanted: wanted? })))
+    Ok((StatusCode::ACCEPTED, Json(marked?)))
 }
 
 fn ambiguous() -> ApiError {

@@ -51,7 +51,7 @@ async fn with_a_parked_key(world: &World, broken: &Broken) -> Service {
 }
 
 async fn replay_key(world: &World, key: i32) -> u64 {
-    parking(&world.database, Some(key), None, Wanted::ReplayKey).await.unwrap()
+    parking(&world.database, Some(key), None, Wanted::ReplayKey).await.unwrap().wanted
 }
 
 /// Waits until nothing is wanted of any letter, and returns what is said of those that are left.
@@ -103,7 +103,7 @@ pub(crate) async fn a_replay_that_fails_again_keeps_the_rest_of_its_key(world: &
     one(&world.database, "1-2", Wanted::Replay).await.unwrap();
     world.until_applied(&["2-1", "1-1", "1-2"]).await;
     assert_eq!(left(world).await, [said("1-3", "parked", 0, 0)]);
-    assert_eq!(parking(&world.database, None, None, Wanted::ReplayKey).await.unwrap(), 1);
+    assert_eq!(parking(&world.database, None, None, Wanted::ReplayKey).await.unwrap().wanted, 1);
     world.until_applied(&["2-1", "1-1", "1-2", "1-3"]).await;
     world.until_no_letters().await;
     service.stop().await;
@@ -171,7 +171,7 @@ pub(crate) async fn a_drop_has_no_effect_and_leaves_what_stands_behind(world: &W
     let producer = world.producer(1).await;
     producer.send(vec![thing(1, 1), thing(1, 4)]).await.unwrap();
     world.until_letters(3).await;
-    assert_eq!(parking(&world.database, Some(1), None, Wanted::Drop).await.unwrap(), 3);
+    assert_eq!(parking(&world.database, Some(1), None, Wanted::Drop).await.unwrap().wanted, 3);
     world.until_no_letters().await;
     producer.send(vec![thing(1, 5)]).await.unwrap();
     world.until_applied(&["2-1", "1-5"]).await;
