@@ -19,7 +19,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 impl ConsumerContext for Said {}
 
 /// What stands on the brokers, but for their own topics and the dead letters of others. Offsets count the commits of
-/// transactions too; the end is where a reader of committed records meets it.
+/// transactions too, and the end what is written and not yet to be read: right behind the answer to a commit that may be
+/// all of it.
 pub(super) async fn topics(link: &Link) -> Result<Vec<Topic>, BinderError> {
     let clients = link.clients().clone();
     link.ask("look at the topics", move |admin| patiently(|| look(admin.inner(), &clients))).await
@@ -40,7 +41,9 @@ pub(super) fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult
 }
 
 fn look(client: &Client<Said>, clients: &Clients) -> KafkaResult<Vec<Topic>> {
-    let mut topics = stand(client)?;
+    let mut config = clients.client("look");
+    let asking: BaseConsumer<Said> = config.set("isolation.level", "read_uncommitted").create_with_context(Said)?;
+    let mut topics = stand(asking.client())?;
     for group in client.fetch_group_list(None, ANSWER)?.groups() {
         read(clients, group.name(), &mut topics)?;
     }

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -115,8 +115,16 @@ impl Raw {
             config.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
             let consumer: BaseConsumer = config.create().unwrap();
             let metadata = consumer.fetch_metadata(Some(&topic), ANSWER).unwrap();
+            let uncommitted: BaseConsumer = config.clone().set("isolation.level", "read_uncommitted").create().unwrap();
             let mut all = TopicPartitionList::new();
             for partition in metadata.topics()[0].partitions() {
+                // A commit is answered before all of it can be read.
+                let end = |asking: &BaseConsumer| asking.fetch_watermarks(&topic, partition.id(), ANSWER).unwrap().1;
+                let (written, since) = (end(&uncommitted), Instant::now());
+                while end(&consumer) < written {
+                    assert!(since.elapsed() < ANSWER, "partition {} of {topic} stays open", partition.id());
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 all.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
             }
             consumer.assign(&all).unwrap();
