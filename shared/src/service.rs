@@ -222,6 +222,8 @@ impl Service {
         for part in self.parts {
             parts.spawn(part(stop.clone()));
         }
+        // The listener has taken requests since it was bound: who waits there is let in.
+        self.readiness.accepting();
         let stopped = stop.clone();
         parts.spawn(async move {
             let connections = Connections::new(listener, limits.connections, limits.request + QUIET);
@@ -231,7 +233,6 @@ impl Service {
             }
             Ok(())
         });
-        self.readiness.accepting();
         info!(service = name, %address, "started");
         let registration = found.map(|(eureka, presence)| eureka.register(&presence));
 
