@@ -1,5 +1,6 @@
 //! A name server that answers as the test says.
 
+use crate::port::free_address;
 use async_trait::async_trait;
 use hickory_proto::op::{Metadata, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
@@ -47,10 +48,9 @@ impl NameServer {
     pub async fn saying(says: Says) -> Self {
         let answers = Answers { says: Arc::new(Mutex::new(says)), asked: Arc::default() };
         let mut server = Server::new(answers.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = free_address();
         server.register_socket(UdpSocket::bind(address).await.unwrap());
-        server.register_listener(listener, Duration::from_secs(5), 16);
+        server.register_listener(TcpListener::bind(address).await.unwrap(), Duration::from_secs(5), 16);
         Self { address, answers, _server: server }
     }
 

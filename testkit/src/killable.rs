@@ -1,5 +1,6 @@
 //! A server that can be killed as a process is, and started again at the same place.
 
+use crate::port::free_address;
 use crate::{SOON, eventually};
 use axum::Router;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ pub struct Killable {
 impl Killable {
     /// Serves `routes` at a free port.
     pub async fn serve(routes: Router) -> Self {
-        let mut server = Self { address: ([127, 0, 0, 1], 0).into(), runtime: None };
+        let mut server = Self { address: free_address(), runtime: None };
         server.start(routes).await;
         server
     }
@@ -27,7 +28,6 @@ impl Killable {
         // Who was killed may still be on its way out.
         let listener = eventually(SOON, "the place is free", async || TcpListener::bind(self.address).await).await;
         let listener = listener.into_std().unwrap();
-        self.address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn(async move { axum::serve(TcpListener::from_std(listener).unwrap(), routes).await.unwrap() });
         self.runtime = Some(runtime);

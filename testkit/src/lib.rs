@@ -4,7 +4,7 @@
 //! - [`sandbox`]: a folder, a configuration and a binder for one test
 //! - [`running`]: a service of ours on a port of its own
 //! - [`answer`]: what came back over HTTP
-//! - [`neighbour`]: others that a service talks to, and nobody
+//! - [`neighbour`]: others that a service talks to, and nobody; [`port`]: where somebody is who must be told so
 //! - [`servers`]: real databases, brokers and registries
 //! - [`program`]: programs that others wrote; [`java`]: those in Java
 //! - [`dns`]: a name server that answers as a test says
@@ -25,6 +25,7 @@ pub mod fuzz;
 pub mod java;
 pub mod killable;
 pub mod neighbour;
+pub mod port;
 pub mod program;
 pub mod proxy;
 pub mod reaper;

@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use tempfile::TempDir;
+use testkit::port::free_port;
 use testkit::{Program, SOON, eventually, program};
-use tokio::net::TcpListener;
 
 /// Why there is no browser.
 pub(crate) fn missing() -> Option<String> {
@@ -26,7 +26,7 @@ struct Browser {
 
 impl Browser {
     async fn start() -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let driver = Program::start(Command::new("chromedriver").arg(format!("--port={port}"))).unwrap();
         let (profile, client) = (tempfile::tempdir().unwrap(), Client::builder().no_proxy().build().unwrap());
         let arguments = [

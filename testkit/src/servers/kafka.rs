@@ -2,8 +2,8 @@
 //! a broker leads them back to the address of the door that they came in by.
 
 use super::container::Container;
-use super::own::free_port;
 use super::until_answered;
+use crate::port::free_port;
 use crate::proxy::Proxy;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -47,7 +47,7 @@ impl Kafka {
     /// A broker in a container that is still to be started.
     pub(super) async fn in_container(data: Option<&Path>) -> Result<(Self, Container), String> {
         // The broker tells its clients where it is, so it has to know all ports before it starts.
-        let (direct, proxied) = (free_port().await, free_port().await);
+        let (direct, proxied) = (free_port(), free_port());
         let brokers = format!("127.0.0.1:{direct}");
         let proxy = Proxy::before_kafka(([127, 0, 0, 1], proxied).into());
         let advertised = format!("DIRECT://{brokers},PROXIED://{},BROKER://localhost:9095", proxy.address());

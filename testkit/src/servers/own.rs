@@ -2,8 +2,8 @@
 
 use super::container::Container;
 use super::{Kafka, Postgres, RabbitMq};
+use crate::port::free_port;
 use std::path::Path;
-use tokio::net::TcpListener;
 
 /// A server that runs from [`start`](Self::start) on. It is always a container: others' servers are not killed.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ impl Own<Postgres> {
 
     /// Likewise, with its data in this folder of this machine.
     pub async fn postgres_in(data: Option<&Path>) -> Result<Self, String> {
-        let port = free_port().await;
+        // Docker gives a container that is started again another port, unless it is told which.
+        let port = free_port();
         Ok(Self { container: Postgres::container(Some(port), data).await?, server: Postgres::in_container(port) })
     }
 
@@ -41,7 +42,7 @@ impl Own<RabbitMq> {
 
     /// Likewise, with its data in this folder of this machine.
     pub async fn rabbitmq_in(data: Option<&Path>) -> Result<Self, String> {
-        let (amqp, management) = (free_port().await, free_port().await);
+        let (amqp, management) = (free_port(), free_port());
         let container = RabbitMq::container(Some((amqp, management)), data).await?;
         Ok(Self { container, server: RabbitMq::in_container(amqp, management) })
     }
@@ -93,10 +94,4 @@ impl<T> Own<T> {
     pub async fn thaw(&self) {
         self.container.command("unpause").await.expect("docker lets it go on");
     }
-}
-
-/// A port that nobody has now. Docker gives a container that is started again another one, unless it is told which.
-pub async fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

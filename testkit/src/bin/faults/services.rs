@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use testkit::workload::Random;
+use testkit::port::free_port;
 use testkit::{SOON, reaper, within};
-use tokio::net::TcpListener;
 
 /// How long a service may take to see that it cannot start, on a busy machine too.
 const ABOUT_TO_END: Duration = Duration::from_secs(2);
@@ -38,11 +37,8 @@ struct Service {
 impl Services {
     /// Starts them with `variables` besides those that each has of its own; what they log goes to files in `logs`.
     pub(crate) async fn start(logs: &Path, variables: impl Fn(&str) -> Vec<(String, String)>) -> Result<Self> {
-        let mut random = Random(std::process::id().into());
-        let mut ports = BTreeMap::new();
-        for name in CORES.into_iter().chain([COMPOSITE, REGISTRY]) {
-            ports.insert(name, free_port(&mut random, &ports).await?);
-        }
+        let names = CORES.into_iter().chain([COMPOSITE, REGISTRY]);
+        let ports: BTreeMap<_, _> = names.map(|name| (name, free_port())).collect();
         let url = |name: &str| format!("http://127.0.0.1:{}", ports[name]);
         let mut services = BTreeMap::new();
         for (&name, &port) in &ports {
@@ -214,15 +210,4 @@ fn program(name: &str) -> Result<PathBuf> {
     let program = std::env::current_exe()?.with_file_name(file);
     ensure!(program.exists(), "there is no {}: build it with cargo build --workspace --bins", program.display());
     Ok(program)
-}
-
-/// A port that nobody has, and that no connection to elsewhere is given while its service is dead.
-async fn free_port(random: &mut Random, taken: &BTreeMap<&str, u16>) -> Result<u16> {
-    for _ in 0..1000 {
-        let port = u16::try_from(20_000 + random.below(10_000))?;
-        if !taken.values().any(|of| *of == port) && TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("there is no free port from 20000 to 29999")
 }
