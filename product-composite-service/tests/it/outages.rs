@@ -31,7 +31,7 @@ async fn assert_not_accepted(service: &Running) {
 #[tokio::test]
 async fn a_broker_that_is_away_or_silent_accepts_nothing_until_it_is_back() {
     for trouble in [Trouble::Away, Trouble::Silent] {
-        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "1000")]).await;
+        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "3000")]).await;
         let (service, broken) = in_trouble(&sandbox, Trouble::None).await;
         assert_eq!(service.post(PATH, aggregate(1, "n")).await.status, 202);
         broken.set(trouble);
@@ -49,7 +49,7 @@ async fn a_broker_that_is_away_or_silent_accepts_nothing_until_it_is_back() {
 #[tokio::test]
 async fn a_broker_that_is_away_at_the_start_is_waited_for() {
     for trouble in [Trouble::Away, Trouble::Silent] {
-        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "1000")]).await;
+        let sandbox = Sandbox::with([("SEND_TIMEOUT_MS", "3000")]).await;
         let (service, broken) = in_trouble(&sandbox, trouble).await;
         assert_not_accepted(&service).await;
         broken.set(Trouble::None);

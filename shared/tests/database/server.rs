@@ -86,12 +86,15 @@ async fn a_server_that_is_away_is_prepared_when_it_comes_and_left_when_it_freeze
     let pool = PoolConfig { wait: Duration::from_secs(1), ..PoolConfig::default() };
     let database = Database::open(&own.server.named("postgres"), &pool, &NONE).await.unwrap();
     assert!(!format!("{database:?}").contains("secret"), "{database:?}");
-    let refused = database.ping().await.unwrap_err();
-    assert!(refused.to_string().contains("refused"), "the reason is told: {refused}");
-    assert_eq!(trouble(&refused), Trouble::Away);
+    eventually(SOON, "the reason is told", async || {
+        let refused = database.ping().await.unwrap_err();
+        assert_eq!(trouble(&refused), Trouble::Away);
+        if refused.to_string().contains("refused") { Ok(()) } else { Err(refused) }
+    })
+    .await;
     own.start().await;
-    database.prepare().await.unwrap();
-    database.ping().await.unwrap();
+    eventually(SOON, "it is prepared", async || database.prepare().await).await;
+    eventually(SOON, "it answers", async || database.ping().await).await;
 
     let mut transaction = database.begin().await.unwrap();
     inbox::take(&mut transaction, "d", 0, Outcome::Applied, &["a"]).await.unwrap();

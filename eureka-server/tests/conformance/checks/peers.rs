@@ -15,7 +15,7 @@ use testkit::{Answer, Neighbour, SOON, eventually, finding};
 use tokio::net::TcpListener;
 
 pub(crate) async fn check_23_nothing_is_told_before_peers_were_waited_for(kind: Kind) {
-    let lab = Lab::with(kind, Settings { wait_when_empty: Duration::from_secs(10), ..Settings::default() }).await;
+    let lab = Lab::with(kind, Settings { wait_when_empty: Duration::from_secs(15), ..Settings::default() }).await;
     let told = ["/apps", "/apps/delta", "/apps/PRODUCT", "/vips/product", "/svips/product"];
     lab.register(product()).await;
     assert_eq!(lab.put(PRODUCT).await, 200);

@@ -15,7 +15,7 @@ use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
 /// How soon the partition of a member that died has another owner: its session ends after 6 seconds.
-const TAKEOVER: Duration = Duration::from_secs(10);
+const TAKEOVER: Duration = Duration::from_secs(15);
 /// How long a process stands still that comes back: several sessions.
 const STILL: Duration = Duration::from_secs(30);
 /// Longer than a session.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use testkit::eventually;
 
 /// How soon the partition of a process that died has another owner.
-const TAKEOVER: Duration = Duration::from_secs(10);
+const TAKEOVER: Duration = Duration::from_secs(15);
 
 pub(crate) async fn an_owner_that_was_frozen_before_applying_does_nothing_twice(world: &World) {
     let producer = world.producer(1).await;
