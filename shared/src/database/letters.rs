@@ -6,8 +6,7 @@
 //! - [`summary`]: how many there are, and how old
 //!
 //! What must never happen: a letter that is closed and opened again; a letter of a key that is decided on before an
-//! older one of that key; a letter that comes to stand in front of one that
-//! was shown already.
+//! older one of that key; a letter that comes to stand in front of one that was shown already.
 
 pub mod decided;
 pub mod summary;
@@ -106,22 +105,33 @@ pub struct Content {
     pub body: Vec<u8>,
 }
 
-/// A lock on all letters.
+/// What a transaction does that others must not do meanwhile.
 #[derive(Debug, Clone, Copy)]
-#[repr(i64)]
-enum Lock {
-    /// Those who want something of many letters have it alone; those share it who hold many for anything else.
-    Decisions = 0x6c65_7474_6572_7300,
-    /// Who writes letters has it alone.
-    Order,
+enum Doing {
+    /// It wants something of many letters, while nobody holds many.
+    Wanting,
+    /// It holds many for anything else, along with others.
+    Deciding,
+    /// It writes letters, alone.
+    Writing,
 }
 
-/// Takes a lock until the transaction ends. The one writer of an SQLite file has them all.
-async fn hold(connection: &mut AnyConnection, lock: Lock, sql: &'static str) -> Result<(), sqlx::Error> {
-    if connection.backend_name() != "SQLite" {
-        sqlx::query(sql).bind(lock as i64).execute(connection).await?;
+/// Waits until the transaction may do this, and keeps others from it until its end. The one writer of an SQLite file does
+/// everything alone.
+async fn hold(connection: &mut AnyConnection, doing: Doing) -> Result<(), sqlx::Error> {
+    /// The numbers of the locks, among those of this database.
+    const DECISIONS: i64 = 0x6c65_7474_6572_7300;
+    const ORDER: i64 = DECISIONS + 1;
+    if connection.backend_name() == "SQLite" {
+        return Ok(());
     }
-    Ok(())
+    let alone = "SELECT 1 FROM pg_advisory_xact_lock($1)";
+    let (sql, lock) = match doing {
+        Doing::Wanting => (alone, DECISIONS),
+        Doing::Deciding => ("SELECT 1 FROM pg_advisory_xact_lock_shared($1)", DECISIONS),
+        Doing::Writing => (alone, ORDER),
+    };
+    sqlx::query(sql).bind(lock).execute(connection).await.map(drop)
 }
 
 /// Writes letters whose inbox rows were just won; their order is the order of `letters`. From here to its end the
@@ -133,7 +143,7 @@ pub async fn write(
     partition: u32,
     letters: &[NewLetter<'_>],
 ) -> Result<(), sqlx::Error> {
-    hold(connection, Lock::Order, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
+    hold(connection, Doing::Writing).await?;
     let now = jiff::Timestamp::now().as_millisecond();
     // Not padded: a row that is there twice would have to be passed over, and a letter that is there already must not. Nor
     // kept prepared: any number of letters is rare.

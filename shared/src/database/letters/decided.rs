@@ -1,7 +1,7 @@
 //! What becomes of letters: each is closed once, in the transaction of its effect, and within a key in order.
 
 use super::wanted::{AT_ONCE, first};
-use super::{Letter, Lock, hold, letter, select};
+use super::{Doing, Letter, hold, letter, select};
 use crate::database::Database;
 use crate::database::rows::{self, List};
 use sqlx::{AnyConnection, Row};
@@ -32,7 +32,7 @@ pub async fn due(
 /// Both hold many rows, in orders of their own, and could wait for each other. Those who decide, on keys of their own, come
 /// in together.
 pub async fn apart(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    hold(connection, Lock::Decisions, "SELECT 1 FROM pg_advisory_xact_lock_shared($1)").await
+    hold(connection, Doing::Deciding).await
 }
 
 /// What came of the wish to close a letter.

@@ -1,7 +1,7 @@
 //! What somebody asks for. It is noted in the letters themselves: whoever works on the partition of their key carries it
 //! out, after any crash, and asking twice is asking once.
 
-use super::{Letter, Lock, hold, letter, of, select};
+use super::{Doing, Letter, hold, letter, of, select};
 use crate::database::Database;
 use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
@@ -110,7 +110,7 @@ pub async fn parking(
     while after < last {
         let marked = async {
             let mut transaction = database.begin().await?;
-            hold(&mut transaction, Lock::Decisions, "SELECT 1 FROM pg_advisory_xact_lock($1)").await?;
+            hold(&mut transaction, Doing::Wanting).await?;
             let marked = sqlx::query(AssertSqlSafe(format!(
                 "UPDATE dead_letters SET wanted = $2 WHERE state <> 'closed' AND sequence IN (
                      SELECT sequence FROM dead_letters
