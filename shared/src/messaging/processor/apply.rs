@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use futures_util::FutureExt;
 use sqlx::AnyConnection;
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use tracing::info;
 
@@ -102,15 +102,19 @@ impl<H: Handler> Worker<H> {
         // A statement of its own, behind the inbox: it sees what another owner committed while we waited there.
         let keys: Vec<i32> = events.iter().map(|(_, event)| event.key()).collect();
         let parked = letters::parked(&mut transaction, destination, &keys).await?;
-        let (behind, events): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|(_, event)| parked.contains_key(&event.key()));
-        let events: Vec<Event<H::Payload>> = events.into_iter().map(|(_, event)| event).collect();
-        if !events.is_empty() {
-            self.handle(&mut transaction, &events).await?;
+        let (mut free, mut behind) = (Vec::with_capacity(events.len()), Vec::new());
+        for (message, event) in events {
+            match parked.get(&event.key()) {
+                Some(first) => behind.push((message, event.key(), first.as_str())),
+                None => free.push(event),
+            }
+        }
+        if !free.is_empty() {
+            self.handle(&mut transaction, &free).await?;
         }
         // Last of all: who writes letters holds up others who do.
         if !behind.is_empty() {
-            self.park(&mut transaction, &behind, &parked).await?;
+            self.park(&mut transaction, &behind).await?;
             applied = Applied::CopiesWanted;
         }
         transaction.commit().await?;
@@ -127,21 +131,19 @@ impl<H: Handler> Worker<H> {
         applied.await.unwrap_or_else(|panic| Err(Failure::Failed(panicked(&*panic))))
     }
 
-    /// Writes a letter for each of `events`, in order, behind the letter that parks its key.
+    /// Writes a letter for each message, in order: of this key, behind the letter that parks it.
     async fn park(
         &self,
         connection: &mut AnyConnection,
-        events: &[(&Received, Event<H::Payload>)],
-        parked: &HashMap<i32, String>,
+        messages: &[(&Received, i32, &str)],
     ) -> Result<(), sqlx::Error> {
         let (destination, partition) = (self.subscription.binding.destination.as_str(), self.partition.number());
-        let followers: Vec<NewLetter<'_>> = events
+        let followers: Vec<NewLetter<'_>> = messages
             .iter()
-            .map(|(message, event)| {
-                let first = &parked[&event.key()];
-                info!(destination, partition, id = message.id, key = event.key(), behind = first, "event parked");
+            .map(|&(message, key, first)| {
+                info!(destination, partition, id = message.id, key, behind = first, "event parked");
                 NewLetter {
-                    key: Some(event.key()),
+                    key: Some(key),
                     kind: Kind::Parked,
                     cause: format!("parked behind {first}"),
                     attempts: 0,
