@@ -23,7 +23,7 @@ impl ConsumerContext for Said {}
 /// all of it.
 pub(super) async fn topics(link: &Link) -> Result<Vec<Topic>, BinderError> {
     let clients = link.clients().clone();
-    link.ask("look at the topics", move |admin| patiently(|| look(admin.inner(), &clients))).await
+    link.ask("look at the topics", move |_| patiently(|| look(&clients))).await
 }
 
 /// Asks again where the answer passes: topics come and go meanwhile, and a broker that has just started has still to learn
@@ -40,11 +40,11 @@ pub(super) fn patiently<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult
     }
 }
 
-fn look(client: &Client<Said>, clients: &Clients) -> KafkaResult<Vec<Topic>> {
+fn look(clients: &Clients) -> KafkaResult<Vec<Topic>> {
     let mut config = clients.client("look");
     let asking: BaseConsumer<Said> = config.set("isolation.level", "read_uncommitted").create_with_context(Said)?;
     let mut topics = stand(asking.client())?;
-    for group in client.fetch_group_list(None, ANSWER)?.groups() {
+    for group in asking.client().fetch_group_list(None, ANSWER)?.groups() {
         read(clients, group.name(), &mut topics)?;
     }
     Ok(topics)
