@@ -5,7 +5,7 @@
 //! - [`looking`]: topics, tails and health
 //! - [`deciding`]: effect or dead letter
 //! - [`parking`]: what comes behind an event that failed
-//! - [`repairing`]: replays and drops; [`importing`]: what others left
+//! - [`repairing`]: replays and drops; [`random`]: all that together, as it comes; [`importing`]: what others left
 //! - [`outages`]: databases and brokers that are away, and stops meanwhile
 //! - [`crashes`]: ends between any two steps
 //! - [`owners`]: more than one owner, and none
@@ -19,6 +19,7 @@ mod looking;
 mod outages;
 mod owners;
 mod parking;
+mod random;
 mod repairing;
 
 use crate::lab::World;
@@ -81,7 +82,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         repairing::a_redelivered_original_does_nothing_after_its_replay,
         repairing::a_crash_during_a_replay_leaves_one_effect,
         repairing::what_was_asked_for_while_nobody_ran_is_done_at_the_start,
-        repairing::random_failures_replays_drops_and_crashes_lose_double_and_invert_nothing,
+        random::failures_replays_drops_and_crashes_lose_double_and_invert_nothing,
         outages::a_locked_database_costs_time_and_nothing_else,
         outages::a_full_disk_costs_time_and_nothing_else,
         outages::an_unavailable_handler_is_asked_until_it_is_back,
